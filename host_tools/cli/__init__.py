@@ -1,0 +1,1 @@
+"""Command line of Chốt: one file a command, each thin over a public function."""
