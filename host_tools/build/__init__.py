@@ -1,0 +1,1 @@
+"""Turns firmware/, a board description, a config and an identity into one flash image."""
