@@ -1,0 +1,1 @@
+"""Synthetic people, the QR payloads they carry, and pictures of their cards as a scan module meets them."""
