@@ -1,0 +1,130 @@
+"""`chot build` writes a private image, says what takes room, and answers bad input with one line and a hint."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from host_tools.build.identity import Identity, decode_partition, to_json
+from host_tools.build.partitions import MIB, PARTITION_MAPS, find
+from host_tools.cli import main as cli
+
+
+@pytest.fixture
+def arguments(firmware: Path, identity: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Options of a build that works."""
+    monkeypatch.setattr(cli, "COMMANDS", ("build",))
+    monkeypatch.setenv("LC_ALL", "C")
+    (tmp_path / "identity.json").write_text(json.dumps(to_json(identity)))
+    (tmp_path / "identity.json").chmod(0o600)
+    (tmp_path / "config.json").write_text('{"version": 3}')
+    return {
+        "--board": "esp32-devkitc",
+        "--config": str(tmp_path / "config.json"),
+        "--identity": str(tmp_path / "identity.json"),
+        "--output": str(tmp_path / "flash.bin"),
+        "--firmware": str(firmware),
+    }
+
+
+def _run(arguments: dict[str, str]) -> int:
+    return cli.main(["build", *(word for pair in arguments.items() for word in pair)])
+
+
+@pytest.mark.parametrize("mebibytes", [4, 16])
+def test_image_and_table(
+    mebibytes: int, arguments: dict[str, str], identity: Identity, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = Path(arguments["--output"])
+    output.write_bytes(b"old")
+    output.chmod(0o644)
+    assert _run({**arguments, "--flash-size": str(mebibytes)}) == 0
+    image = output.read_bytes()
+    assert len(image) == mebibytes * MIB
+    assert stat.S_IMODE(output.stat().st_mode) == 0o600
+    part = find(PARTITION_MAPS[mebibytes * MIB], "identity")
+    assert decode_partition(image[part.offset : part.end]) == identity
+    shown = capsys.readouterr().out
+    for part in PARTITION_MAPS[mebibytes * MIB]:
+        assert f"{part.label:<10} {part.offset:#8x} {part.size // 1024:>7}" in shown
+    assert ".mpy: 3 modules, " in shown
+    assert identity.device_key.hex() not in shown
+    assert not list(output.parent.glob("flash.bin.*")), "a file was left aside"
+
+
+def test_vietnamese_user_gets_vietnamese(
+    arguments: dict[str, str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "vi_VN.UTF-8")
+    assert _run(arguments) == 0
+    assert "phân vùng" in capsys.readouterr().out
+
+
+def test_help_says_what_is_not_in_the_image(arguments: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["build", "--help"])
+    assert stopped.value.code == 0
+    assert "are not in it: they are written when the board is flashed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "exit_code", "says"),
+    [
+        ("--board", "esp33", 3, "no board 'esp33'"),
+        ("--config", "missing.json", 3, "cannot read missing.json"),
+        ("--identity", "missing.json", 3, "cannot read missing.json"),
+        ("--output", "missing/flash.bin", 3, "cannot write missing/flash.bin"),
+        ("--firmware", "missing", 3, "missing holds no main.py"),
+        ("--flash-size", "8", 2, "--flash-size"),
+        ("--flash-size", "four", 2, "--flash-size"),
+        ("--nonsense", "1", 2, "--nonsense"),
+    ],
+)
+def test_a_bad_option_is_one_line_and_a_hint(
+    option: str, value: str, exit_code: int, says: str, arguments: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _run({**arguments, option: value}) == exit_code
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and lines[0].startswith("chot: ") and says in lines[0], lines
+    assert not Path(arguments["--output"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "says"),
+    [
+        ("--config", "{", "is not JSON"),
+        ("--config", "[]", "config: not a JSON object"),
+        ("--config", "{}", "config: 'version'"),
+        ("--config", b"\xff\xfe", "is not JSON"),
+        ("--config", "[" * 100_000, "is not JSON"),
+        ("--identity", "{", "identity: not JSON"),
+        ("--identity", "{}", "identity: 'device_id' is missing"),
+    ],
+)
+def test_a_bad_file_is_one_line_and_a_hint(
+    option: str, content: str | bytes, says: str, arguments: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(arguments[option])
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert _run(arguments) == 3
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and lines[0].startswith("chot: ") and says in lines[0], lines
+    assert not Path(arguments["--output"]).exists()
+
+
+def test_an_identity_that_others_may_read_is_refused(
+    arguments: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(arguments["--identity"]).chmod(0o644)
+    assert _run(arguments) == 3
+    assert "chmod 600" in capsys.readouterr().err
+    assert not Path(arguments["--output"]).exists()
+
+
+def test_a_missing_option_is_a_usage_error(arguments: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    del arguments["--identity"]
+    assert _run(arguments) == 2
+    assert "--identity" in capsys.readouterr().err
