@@ -1,0 +1,140 @@
+"""`network` of the chip: the Wi-Fi station; what it reaches and when is the world's link model."""
+
+import _chip
+import _ops
+
+STA_IF = 0
+AP_IF = 1
+STAT_IDLE = 1000
+STAT_CONNECTING = 1001
+STAT_GOT_IP = 1010
+STAT_BEACON_TIMEOUT = 200
+STAT_NO_AP_FOUND = 201
+STAT_WRONG_PASSWORD = 202
+STAT_ASSOC_FAIL = 203
+STAT_HANDSHAKE_TIMEOUT = 204
+
+_status = STAT_IDLE
+_rssi = 0
+# Whether the radio has run since boot: only then are the chip's random numbers more than pseudo-random.
+radio_ran = False
+
+
+def _status_is(value):
+    global _status
+    _status = value
+
+
+def _rssi_is(value):
+    global _rssi
+    _rssi = value
+
+
+_chip.handlers[_ops.EVENT_WLAN * 256] = _status_is
+_chip.handlers[_ops.EVENT_RSSI * 256] = _rssi_is
+
+
+class WLAN:
+    """The station (the access point exists but nobody joins it)."""
+
+    IF_STA = STA_IF
+    IF_AP = AP_IF
+    PM_NONE = 0
+    PM_PERFORMANCE = 1
+    PM_POWERSAVE = 2
+    _active = [False, False]
+    _settings = {"ssid": "", "hostname": "mpy-esp32", "reconnects": -1, "pm": 1, "txpower": 20, "channel": 6}
+
+    def __init__(self, interface=STA_IF):
+        self._interface = interface
+
+    def active(self, on=None):
+        global _status, radio_ran
+        if on is None:
+            return WLAN._active[self._interface]
+        if bool(on) != WLAN._active[self._interface]:
+            WLAN._active[self._interface] = bool(on)
+            if on:
+                radio_ran = True
+                _chip.spend(_RADIO_START_US)
+            _status = STAT_IDLE
+            _chip.act(_ops.POST_WLAN_ACTIVE, bytes((self._interface, bool(on))))
+        return bool(on)
+
+    def connect(self, ssid=None, key=None, *, bssid=None):
+        global _status
+        if not self.active():
+            raise OSError("Wifi Not Started")
+        if _status == STAT_CONNECTING:
+            raise OSError("Wifi Internal State Error")
+        if ssid is not None:
+            WLAN._settings["ssid"] = ssid
+            WLAN._settings["key"] = key or ""
+        _status = STAT_CONNECTING
+        credentials = WLAN._settings["ssid"] + "\0" + WLAN._settings.get("key", "")
+        _chip.act(_ops.POST_WLAN_CONNECT, bytes((WLAN._settings["reconnects"] & 255,)) + credentials.encode())
+
+    def disconnect(self):
+        global _status
+        if not self.active():
+            raise OSError("Wifi Not Started")
+        _status = STAT_IDLE
+        _chip.act(_ops.POST_WLAN_DISCONNECT)
+
+    def isconnected(self):
+        _look()
+        return self._interface == STA_IF and _status == STAT_GOT_IP
+
+    def status(self, what=None):
+        _look()
+        if what is None:
+            return _status
+        if what == "rssi":
+            return _rssi
+        raise ValueError("unknown status param")
+
+    def config(self, what=None, **settings):
+        if what is None:
+            WLAN._settings.update(settings)
+            return None
+        if what == "mac":
+            return _mac
+        if what == "rssi":
+            return _rssi
+        if what == "essid":
+            what = "ssid"
+        if what not in WLAN._settings:
+            raise ValueError("unknown config param")
+        return WLAN._settings[what]
+
+    def ifconfig(self, value=None):
+        if self.isconnected():
+            return ("192.168.4.2", "255.255.255.0", "192.168.4.1", "192.168.4.1")
+        return ("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0")
+
+    def ipconfig(self, what=None, **settings):
+        if what == "addr4":
+            return self.ifconfig()[:2]
+        return None
+
+    def scan(self):
+        return []
+
+
+def _look():
+    if _chip.now_us >= _chip.horizon_us:
+        _chip.wait(_chip.now_us, _ops.WAIT_POLL)
+
+
+_RADIO_START_US = 90000
+_mac = b"\0\0\0\0\0\0"
+
+
+def hostname(name=None):
+    if name is None:
+        return WLAN._settings["hostname"]
+    WLAN._settings["hostname"] = name
+
+
+def country(code=None):
+    return "VN"

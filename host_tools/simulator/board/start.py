@@ -1,0 +1,93 @@
+"""First code of a boot: takes over the chip's state, puts the image's file system at "/", runs main.py as MicroPython does."""
+
+import sys
+
+sys.path[:] = [".", ".frozen"]
+import _asyncio_virtual
+
+sys.modules["_asyncio"] = _asyncio_virtual
+del sys.modules["_asyncio_virtual"]
+import gc
+import random
+import struct
+
+import _chip
+import _ops
+import esp32
+import machine
+import network
+import os
+import time
+import vfs
+
+
+def _begin():
+    name = "%s %s" % (sys.implementation.name, sys.version)
+    if hasattr(sys.implementation, "_machine"):
+        name += "\n" + sys.implementation._machine
+    start = _chip.hello(name.encode())
+    _, _, cause, flash_fd, rtc_base_us, mac, poor, rich, uarts = struct.unpack_from("<IiBIq6s16s16sB", start, 0)
+    at = struct.calcsize("<IiBIq6s16s16sB")
+    machine._cause = cause
+    machine._unique_id = network._mac = bytes(mac)
+    time.rtc_base_us = rtc_base_us
+    os._poor, os._rich = bytes(poor), bytes(rich)
+    random.seed(int.from_bytes(rich[:4], "little"))
+    esp32._flash = open(flash_fd, "r+b")
+    for _ in range(uarts):
+        ident, fd = struct.unpack_from("<BI", start, at)
+        machine._uart_fds[ident] = fd
+        at += 5
+    count, memory = struct.unpack_from("<HH", start, at)
+    at += 4
+    for _ in range(count):
+        esp32._unstable.add(struct.unpack_from("<I", start, at)[0])
+        at += 4
+    machine._rtc_memory = bytes(start[at : at + memory])
+
+
+def _mount():
+    """The image's `vfs` partition becomes "/"; the stand-ins stay reachable under /sim."""
+    here = vfs.VfsPosix(os.getcwd())
+    vfs.umount("/")
+    found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="vfs")
+    vfs.mount(here, "/sim")
+    sys.path[:] = ["/sim", "", ".frozen", "/lib"]
+    try:
+        vfs.mount(vfs.VfsLfs2(found[0]), "/")
+    except (OSError, IndexError) as error:
+        print("no file system:", error)
+
+
+def _run(path):
+    """Run one file of the image; returns what the end of it means for the board: 0 carry on, 1 error, 2 soft reset."""
+    try:
+        with open(path) as file:
+            source = file.read()
+    except OSError:
+        return 0
+    try:
+        exec(compile(source, path, "exec"), {"__name__": "__main__", "__file__": path})
+    except SystemExit:
+        return 2
+    except BaseException as error:
+        sys.print_exception(error)
+        return 1
+    return 0
+
+
+_begin()
+_mount()
+gc.collect()
+_end = 0
+for _path in ("/boot.py", "/main.py"):
+    _end = _run(_path)
+    if _end:
+        break
+while True:
+    if _end == 2:
+        _chip.call(_ops.OP_RESET, bytes((_ops.CAUSE_SOFT,)))
+    try:
+        _chip.call(_ops.OP_ENDED, bytes((_end,)))
+    except KeyboardInterrupt:
+        pass

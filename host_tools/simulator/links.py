@@ -1,0 +1,242 @@
+"""The link model: TCP from a board to the collector with latency, bandwidth, loss, outages, captive portals and forgers."""
+
+from __future__ import annotations
+
+import errno
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from host_tools.simulator.board import _ops
+from host_tools.simulator.costs import CONNECT_TIMEOUT_US, DNS_FAILURE_US, DNS_US, RETRANSMIT_US
+from host_tools.simulator.http_relay import HttpRelay, forged_reply, portal_page
+from host_tools.simulator.kernel import Event, Kernel
+from host_tools.simulator.wifi import Station
+
+DNS_FAILED = 202
+# Address that any name resolves to.
+COLLECTOR_IP = "192.168.4.80"
+
+
+@dataclass
+class LinkOptions:
+    """One board's way to the collector."""
+
+    latency_ms: int = 25
+    bandwidth_kbit_s: int = 2000
+    loss: float = 0.0
+    rssi_dbm: int = -58
+
+
+@dataclass
+class _Connection:
+    """One TCP connection; `relay` is the real socket to the collector."""
+
+    ident: int
+    relay: HttpRelay | None = None
+    established: bool = False
+    closed: bool = False
+    incoming: bytearray = field(default_factory=bytearray)
+    up_arrival_us: int = 0
+    down_arrival_us: int = 0
+    held: list[Callable[[], None]] = field(default_factory=list)
+    timeout: Event | None = None
+
+
+class Link:
+    """What lies between one board and the collector at `collector` (host, port), reached at `collector_port` of the image.
+    `clock_ms` is virtual UTC; `notify(kind, id, value)` tells the board."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        rng: random.Random,
+        options: LinkOptions,
+        *,
+        ssid: str,
+        password: str,
+        collector: tuple[str, int],
+        collector_port: int,
+        clock_ms: Callable[[], int],
+        notify: Callable[[int, int, int], None],
+    ) -> None:
+        self._kernel = kernel
+        self._rng = rng
+        self.options = options
+        self._collector = collector
+        self._collector_port = collector_port
+        self._clock_ms = clock_ms
+        self._notify = notify
+        self.station = Station(
+            kernel, ssid=ssid, password=password, rssi_dbm=options.rssi_dbm, notify=notify, changed=self._route_changed
+        )
+        self.black_hole = False
+        self.dns_works = True
+        self.portal = False
+        self.forging = False
+        self.collector_up = True
+        self._connections: dict[int, _Connection] = {}
+        self._up_free_us = 0
+        self._down_free_us = 0
+        self.requests = 0
+        self.forged = 0
+
+    @property
+    def passes(self) -> bool:
+        """Whether a packet gets through now."""
+        return self.station.associated and self.station.access_point_up and not self.black_hole
+
+    def set_black_hole(self, on: bool) -> None:
+        """Packets vanish while the Wi-Fi stays up."""
+        self.black_hole = on
+        self._route_changed()
+
+    def reset(self) -> None:
+        """The board restarts: connections are forgotten on its side, the other side sees them close."""
+        for connection in list(self._connections.values()):
+            self.close(connection.ident)
+        self.station.reset()
+
+    def resolve(self, host: str) -> tuple[int, int, str]:
+        """A DNS look-up: (how long it blocks, us; error code or 0; address)."""
+        if not self.station.associated:
+            return 0, DNS_FAILED, ""
+        if not self.dns_works or not self.passes:
+            return DNS_FAILURE_US, DNS_FAILED, ""
+        return DNS_US, 0, COLLECTOR_IP
+
+    def connect(self, ident: int, port: int) -> int:
+        """Begin a connection; 0 or the errno of an immediate failure."""
+        if not self.station.associated:
+            return errno.EHOSTUNREACH
+        connection = _Connection(ident)
+        self._connections[ident] = connection
+        connection.timeout = self._kernel.after(CONNECT_TIMEOUT_US, lambda: self._connect_timeout(connection))
+        self._travel(connection, 60, True, lambda: self._syn_arrives(connection, port))
+        return 0
+
+    def _connect_timeout(self, connection: _Connection) -> None:
+        if not connection.established and not connection.closed:
+            self._fail(connection, errno.ETIMEDOUT)
+
+    def _syn_arrives(self, connection: _Connection, port: int) -> None:
+        intercepted = self.portal or self.forging
+        if not intercepted and (port != self._collector_port or not self.collector_up):
+            self._travel(connection, 60, False, lambda: self._fail(connection, errno.ECONNREFUSED))
+            return
+        connection.relay = HttpRelay(self._collector)
+        self._travel(connection, 60, False, lambda: self._established(connection))
+
+    def _established(self, connection: _Connection) -> None:
+        connection.established = True
+        if connection.timeout is not None:
+            connection.timeout.cancel()
+        self._notify(_ops.EVENT_CONNECTED, connection.ident, 0)
+
+    def _fail(self, connection: _Connection, code: int) -> None:
+        if not connection.closed:
+            connection.closed = True
+            if connection.relay is not None:
+                connection.relay.close()
+            if connection.timeout is not None:
+                connection.timeout.cancel()
+            self._notify(_ops.EVENT_FAILED, connection.ident, code)
+
+    def send(self, ident: int, data: bytes) -> None:
+        """Bytes from the board go on their way."""
+        connection = self._connections.get(ident)
+        if connection is not None and not connection.closed:
+            self._travel(connection, len(data), True, lambda: self._server_gets(connection, data))
+
+    def receive(self, ident: int, count: int) -> bytes:
+        """The board takes up to `count` bytes that have arrived."""
+        connection = self._connections.get(ident)
+        if connection is None:
+            return b""
+        data = bytes(connection.incoming[:count])
+        del connection.incoming[:count]
+        return data
+
+    def close(self, ident: int) -> None:
+        """The board closes its side."""
+        connection = self._connections.pop(ident, None)
+        if connection is not None:
+            connection.closed = True
+            connection.held.clear()
+            if connection.timeout is not None:
+                connection.timeout.cancel()
+            if connection.relay is not None:
+                connection.relay.close()
+
+    def _server_gets(self, connection: _Connection, data: bytes) -> None:
+        size = len(data)
+        self._travel(connection, 60, False, lambda: self._notify(_ops.EVENT_ROOM, connection.ident, size))
+        relay = connection.relay
+        if relay is None:
+            return
+        request = relay.feed(data)
+        if request is None:
+            return
+        self.requests += 1
+        if self.portal:
+            answer, ends = portal_page(), True
+        elif self.forging:
+            self.forged += 1
+            answer, ends = forged_reply(request, self._clock_ms(), self._rng), True
+        elif not self.collector_up:
+            self._travel(connection, 60, False, lambda: self._fail(connection, errno.ECONNRESET))
+            return
+        else:
+            answer, ends = relay.exchange(request)
+        if answer:
+            self._travel(connection, len(answer), False, lambda: self._board_gets(connection, answer))
+        if ends:
+            self._travel(connection, 60, False, lambda: self._server_closed(connection))
+
+    def _board_gets(self, connection: _Connection, data: bytes) -> None:
+        connection.incoming += data
+        self._notify(_ops.EVENT_READABLE, connection.ident, len(data))
+
+    def _server_closed(self, connection: _Connection) -> None:
+        self._notify(_ops.EVENT_CLOSED, connection.ident, 0)
+
+    # Packets.
+
+    def _travel(self, connection: _Connection, size: int, up: bool, arrive: Callable[[], None]) -> None:
+        """Take `size` bytes across, in order within the connection; what cannot pass waits for the way to open."""
+        if not self.passes:
+            connection.held.append(lambda: self._travel(connection, size, up, arrive))
+            return
+        free_us = self._up_free_us if up else self._down_free_us
+        sent_us = max(self._kernel.now_us, free_us) + size * 8_000 // self.options.bandwidth_kbit_s
+        if up:
+            self._up_free_us = sent_us
+        else:
+            self._down_free_us = sent_us
+        arrival_us = sent_us + self.options.latency_ms * 1_000
+        backoff_us = RETRANSMIT_US
+        while self.options.loss and self._rng.random() < self.options.loss:
+            arrival_us += backoff_us
+            backoff_us *= 2
+        previous_us = connection.up_arrival_us if up else connection.down_arrival_us
+        arrival_us = max(arrival_us, previous_us)
+        if up:
+            connection.up_arrival_us = arrival_us
+        else:
+            connection.down_arrival_us = arrival_us
+        self._kernel.at(arrival_us, lambda: self._arrived(connection, size, up, arrive))
+
+    def _arrived(self, connection: _Connection, size: int, up: bool, arrive: Callable[[], None]) -> None:
+        if connection.closed:
+            return
+        if not self.passes:
+            connection.held.append(lambda: self._travel(connection, size, up, arrive))
+        else:
+            arrive()
+
+    def _route_changed(self) -> None:
+        if self.passes:
+            for connection in list(self._connections.values()):
+                held, connection.held = connection.held, []
+                for again in held:
+                    self._kernel.after(RETRANSMIT_US, again)
