@@ -91,7 +91,7 @@ def _fault(version: int, pieces: Sequence[Piece], tail: bytes) -> str | None:
 
 
 def parse_request(body: bytes, request_key: bytes) -> Request:
-    """A request, if its MAC holds; raises NotAuthentic otherwise. An authentic one that does not parse has a `fault`."""
+    """A request, if its MAC holds; raises NotAuthentic otherwise. One that does not parse has a `fault`."""
     if len(body) < MIN_REQUEST_BYTES:
         raise NotAuthentic("too short for a request")
     signed, mac = body[:-MAC_BYTES], body[-MAC_BYTES:]

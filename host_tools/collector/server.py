@@ -1,0 +1,245 @@
+"""The collector on the network: takes requests in over HTTP, answers when they are durable, and shows the page."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from aiohttp import web
+
+from host_tools.collector.doorman import Doorman
+from host_tools.collector.opening import Opened, open_request, whole
+from host_tools.collector.page import PAGE
+from host_tools.collector.state import StateView
+from host_tools.collector.store import REFUSED_EPOCH, UNKNOWN_COLLECTOR_KEY, Store
+from host_tools.collector.writer import Writer
+from host_tools.errors import EXIT_ENVIRONMENT, UserError
+from host_tools.formats.keys import KeyRing, RefusedKey, collector_key_id, collector_public, epoch_keys, request_key
+from host_tools.formats.wire import (
+    MAX_REQUEST_BYTES,
+    NotAuthentic,
+    Request,
+    build_reply,
+    parse_request,
+    request_device_id,
+)
+from host_tools.text import say
+
+CONTENT_TYPE = "application/x-chot"
+# A full request over the slowest link that a board is left on (GPRS, 1 KB/s).
+BODY_TIMEOUT_S = 90.0
+REMEMBERED_DEVICES = 1024
+SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline';"
+    " connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+log = logging.getLogger(__name__)
+
+
+class _Taken(NamedTuple):
+    """A request after its keys were tried: what to store, how to answer. `reply_key` None: it cannot be answered."""
+
+    request: Request
+    opened: Opened
+    reply_key: bytes | None
+    report: tuple[str, str] | None
+
+
+class _Intake:
+    """Proves and opens requests; lives in one thread with a reading connection of its own."""
+
+    def __init__(self, database: Path, private_keys: Sequence[bytes]) -> None:
+        self._store = Store(database)
+        self._privates = {collector_key_id(collector_public(private)): private for private in private_keys}
+        self._rings: OrderedDict[tuple[bytes, bytes], KeyRing] = OrderedDict()
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _ring(self, device_id: bytes, device_key: bytes) -> KeyRing:
+        name = (device_id, device_key)
+        ring = self._rings.pop(name, None) or KeyRing(device_key, list(self._privates.values()))
+        self._rings[name] = ring
+        if len(self._rings) > REMEMBERED_DEVICES:
+            self._rings.popitem(last=False)
+        return ring
+
+    def take(self, body: bytes) -> _Taken:
+        """Prove a request and open what it carries; raises NotAuthentic, also for a board that is not known."""
+        device_id = request_device_id(body)
+        device_key = None if device_id is None else self._store.device_key(device_id)
+        if device_id is None or device_key is None:
+            raise NotAuthentic("a board that is not known")
+        request = parse_request(body, request_key(device_key))
+        private = self._privates.get(request.collector_key_id)
+        if private is None:
+            # Nothing can be signed that this board would believe, so it keeps its data; storing them gains nothing.
+            return _Taken(request, Opened(), None, (UNKNOWN_COLLECTOR_KEY, request.collector_key_id.hex()))
+        try:
+            reply_key = epoch_keys(device_key, private, request.epoch_public).reply_key
+        except RefusedKey:
+            return _Taken(request, Opened(), None, (REFUSED_EPOCH, request.epoch_public.hex()))
+        try:
+            opened = open_request(request, self._ring(device_id, device_key), self._store.recent_epochs(device_id))
+        except (ValueError, IndexError, OverflowError) as error:
+            # A fault of ours must not block a board: the bytes are kept, to be opened once it is mended.
+            log.error("board %s: opening failed, quarantined whole: %s", device_id.hex(), error)
+            opened = Opened(quarantined=[whole(request)])
+        return _Taken(request, opened, reply_key, None)
+
+
+async def _read_body(request: web.Request) -> bytes | None:
+    """The body, None if it is larger than a request may be (then the rest is left unread); raises TimeoutError."""
+    if request.content_length is not None and request.content_length > MAX_REQUEST_BYTES:
+        return None
+    body = bytearray()
+    while chunk := await request.content.readany():
+        body += chunk
+        if len(body) > MAX_REQUEST_BYTES:
+            return None
+    return bytes(body)
+
+
+class CollectorServer:
+    """A collector in a thread of its own: `start` binds and returns the port, `stop` ends it. `private_keys` are the
+    collector's private keys, the one in use first; `clock_ms` gives UTC in ms."""
+
+    def __init__(
+        self,
+        db: Path,
+        private_keys: Sequence[bytes],
+        *,
+        clock_ms: Callable[[], int],
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self._database = Path(db)
+        self._private_keys = list(private_keys)
+        self._clock_ms = clock_ms
+        self._host = host
+        self._port = port
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._started = threading.Event()
+        self._failure: BaseException | None = None
+        self._writer = Writer(self._database)
+        # One thread each, as each owns a connection; the page must never make a board wait.
+        self._intake_thread = ThreadPoolExecutor(1, "collector-intake")
+        self._state_thread = ThreadPoolExecutor(1, "collector-state")
+        self._intake: _Intake
+        self._state: StateView
+
+    def start(self) -> int:
+        """Start, and return the port once it listens; raises UserError if the address or database cannot be had."""
+        Store(self._database).close()  # a database that cannot be opened is told here, not in a thread
+        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+        self._thread.start()
+        self._started.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise UserError(
+                say(f"không mở được cổng {self._host}:{self._port}", f"cannot listen on {self._host}:{self._port}"),
+                hint=str(self._failure),
+                exit_code=EXIT_ENVIRONMENT,
+            ) from self._failure
+        return self._port
+
+    def stop(self) -> None:
+        """Finish the requests in hand, store what waits, and end; harmless if it does not run."""
+        if self._thread is None or self._loop is None or self._stopping is None:
+            return
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except OSError as error:
+            self._failure = error
+        finally:
+            self._started.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        in_intake, in_state = self._intake_thread, self._state_thread
+        self._intake = await self._loop.run_in_executor(in_intake, _Intake, self._database, self._private_keys)
+        self._state = await self._loop.run_in_executor(in_state, StateView, self._database, self._clock_ms)
+        self._writer.start()
+        doorman = Doorman()
+        app = web.Application(middlewares=[doorman.attend])
+        app.router.add_post("/v1/journal", self._journal)
+        app.router.add_get("/v1/state", self._show_state)
+        app.router.add_get("/", self._show_page)
+        runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=2.0)
+        try:
+            await runner.setup()
+            assert runner.server is not None
+            protocols = doorman.protocols(runner.server)
+            listening = await self._loop.create_server(protocols, self._host, self._port)
+            self._port = listening.sockets[0].getsockname()[1]
+            self._started.set()
+            await self._stopping.wait()
+            listening.close()
+        finally:
+            await runner.cleanup()
+            await self._loop.run_in_executor(None, self._writer.stop)
+            await self._loop.run_in_executor(in_intake, self._intake.close)
+            await self._loop.run_in_executor(in_state, self._state.close)
+            in_intake.shutdown()
+            in_state.shutdown()
+
+    async def _journal(self, request: web.Request) -> web.Response:
+        try:
+            body = await asyncio.wait_for(_read_body(request), BODY_TIMEOUT_S)
+        except asyncio.TimeoutError:
+            return _refuse(408)
+        if body is None:
+            return _refuse(413)
+        received_ms = self._clock_ms()
+        loop = asyncio.get_running_loop()
+        try:
+            taken = await loop.run_in_executor(self._intake_thread, self._intake.take, body)
+            stored = self._writer.put(taken.request.device_id, taken.opened, received_ms, taken.report)
+            await asyncio.wrap_future(stored)
+        except NotAuthentic:
+            return _refuse(401)
+        except (sqlite3.Error, ValueError, UserError) as error:
+            # Not stored, so not answered: the board keeps it and tries again.
+            log.error("a request was not taken in: %s", error)
+            return _refuse(503)
+        if taken.reply_key is None:
+            return _refuse(409)
+        reply = {"stored": taken.request.piece_count, "now": self._clock_ms()}
+        return web.Response(body=build_reply(taken.request.nonce, reply, taken.reply_key), content_type=CONTENT_TYPE)
+
+    async def _show_state(self, request: web.Request) -> web.Response:
+        try:
+            state = await asyncio.get_running_loop().run_in_executor(self._state_thread, self._state.json)
+        except sqlite3.Error as error:
+            log.error("the state cannot be read: %s", error)
+            return _refuse(503)
+        return web.Response(body=state, content_type="application/json", headers=SECURITY_HEADERS)
+
+    async def _show_page(self, request: web.Request) -> web.Response:
+        return web.Response(text=PAGE, content_type="text/html", headers=SECURITY_HEADERS)
+
+
+def _refuse(status: int) -> web.Response:
+    """An answer that no board reads; the connection goes with it, as its rest may be unread."""
+    response = web.Response(status=status)
+    response.force_close()
+    return response

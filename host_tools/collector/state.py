@@ -1,0 +1,194 @@
+"""What the page shows: scans by checkpoint and the state of each board. No card id leaves through it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from host_tools.collector.places import checkpoints
+from host_tools.collector.store import CLONES, Store, StoredRow
+from host_tools.collector.timeline import Placed, place
+from host_tools.formats import records
+from host_tools.formats.sector import HEADER_BYTES, SECTOR_BYTES
+
+LAST_MINUTE_MS = 60_000
+# Records looked at for what happened lately; a door sees fewer people than that in a minute.
+RECENT_RECORDS = 400
+RECENT_EPOCHS = 3
+# How often the boards' records are looked at again; every reader in between gets the same answer.
+REFRESH_S = 0.5
+HEALTH_NAMES = {
+    1: "heap_free_bytes",
+    2: "sectors_unreleased",
+    3: "sectors_lost",
+    4: "sectors_unusable",
+    5: "link",
+    6: "rssi_dbm",
+    7: "supply_mv",
+    8: "temperature_decidegrees",
+    9: "scans_since_boot",
+    10: "reads_dropped",
+    11: "uplink_failures",
+    12: "longest_loop_ms",
+    13: "longest_verdict_ms",
+    14: "scan_module_state",
+    15: "clock_drift_tenth_ppm",
+}
+
+
+@dataclass
+class _Share:
+    """What one board adds to one checkpoint."""
+
+    scans: int
+    not_cards: int
+    recent: deque[Placed]
+
+
+@dataclass
+class _Board:
+    version: tuple[int, int]
+    shares: dict[str, _Share]
+    clock_known: bool
+
+
+def missing(store: Store, device_id: bytes) -> dict[str, int]:
+    """Sector numbers of a board's journal never received, and holes within those that were."""
+    sectors = holes = 0
+    found = store.db.execute(
+        "SELECT COUNT(DISTINCT first_lsn / ?1), MAX(first_lsn / ?1), COUNT(*),"
+        " SUM(first_lsn % ?1 = ?2) FROM spans WHERE device_id = ?3 GROUP BY generation",
+        (SECTOR_BYTES, HEADER_BYTES, device_id),
+    )
+    for received, highest, spans, from_the_start in found.fetchall():
+        sectors += highest - received
+        holes += spans - from_the_start
+    return {"sectors": sectors, "holes": holes}
+
+
+class StateView:
+    """Makes the state out of the database; asks it again only about boards that sent something. One thread."""
+
+    def __init__(self, database: Path, clock_ms: Callable[[], int]) -> None:
+        self._store = Store(database)
+        self._clock_ms = clock_ms
+        self._boards: dict[bytes, _Board] = {}
+        self._made_s: float | None = None
+        self._made = b""
+
+    def close(self) -> None:
+        """Close the database connection."""
+        self._store.close()
+
+    def json(self) -> bytes:
+        """The state as JSON bytes, at most half a second old."""
+        now = time.monotonic()
+        if self._made_s is None or now - self._made_s >= REFRESH_S:
+            self._made = json.dumps(self.state(), ensure_ascii=False, separators=(",", ":")).encode()
+            self._made_s = now
+        return self._made
+
+    def state(self) -> dict[str, Any]:
+        """The state: `now`, `checkpoints`, `boards`, `reports`; times are UTC in ms."""
+        now = self._clock_ms()
+        boards: list[dict[str, Any]] = []
+        places: dict[str, dict[str, Any]] = {}
+        for device_id in self._store.devices():
+            board = self._board(device_id)
+            for name, share in board.shares.items():
+                entry = places.setdefault(name, {"checkpoint": name, "scans": 0, "not_cards": 0, "last_minute": 0})
+                entry["scans"] += share.scans
+                entry["not_cards"] += share.not_cards
+                entry["last_minute"] += sum(now - LAST_MINUTE_MS <= scan.latest_ms for scan in share.recent)
+                last = max(share.recent, key=lambda scan: (scan.latest_ms, scan.earliest_ms), default=None)
+                if last is not None and last.latest_ms >= entry.get("last_latest", 0):
+                    entry["last_earliest"], entry["last_latest"] = last.earliest_ms, last.latest_ms
+            boards.append(self._describe(device_id, board))
+        matters = [
+            {"device": device.hex(), "kind": kind, "detail": detail, "last": last_ms, "times": times}
+            for device, kind, detail, _, last_ms, times in self._store.reports(20)
+        ]
+        return {"now": now, "checkpoints": list(places.values()), "boards": boards, "reports": matters}
+
+    def _describe(self, device_id: bytes, board: _Board) -> dict[str, Any]:
+        latest = dict(
+            self._store.db.execute("SELECT kind, plaintext FROM latest WHERE device_id = ?", (device_id,)).fetchall()
+        )
+        boot = records.decode(latest[records.BOOT]) if records.BOOT in latest else None
+        health = records.decode(latest[records.HEALTH]) if records.HEALTH in latest else None
+        seen, quarantined, conflicts, clones = self._store.db.execute(
+            "SELECT last_seen_ms, (SELECT COUNT(*) FROM quarantine WHERE device_id = ?1),"
+            " (SELECT COUNT(*) FROM conflicts WHERE device_id = ?1),"
+            " (SELECT COUNT(*) FROM reports WHERE device_id = ?1 AND kind IN (?2, ?3, ?4))"
+            " FROM devices WHERE device_id = ?1",
+            (device_id, *CLONES),
+        ).fetchone()
+        gaps = missing(self._store, device_id)
+        return {
+            "device": device_id.hex(),
+            "checkpoint": self._store.assignments(device_id)[-1].checkpoint,
+            "last_seen": seen,
+            "firmware": None if boot is None else boot["version"],
+            "config": None if boot is None else boot["config"],
+            "boot_cause": None if boot is None else boot["cause"],
+            "health": {} if health is None else {HEALTH_NAMES.get(k, str(k)): v for k, v in health["health"]},
+            "clock_known": board.clock_known,
+            "quarantined": quarantined,
+            "conflicts": conflicts,
+            "clones": clones,
+            "missing_sectors": gaps["sectors"],
+            "holes": gaps["holes"],
+        }
+
+    def _board(self, device_id: bytes) -> _Board:
+        records_held, scans, not_cards = self._store.db.execute(
+            "SELECT COALESCE(SUM(records), 0), COALESCE(SUM(scans), 0), COALESCE(SUM(not_cards), 0)"
+            " FROM epochs WHERE device_id = ?",
+            (device_id,),
+        ).fetchone()
+        told = self._store.assignments(device_id)
+        known = self._boards.get(device_id)
+        version = (records_held, len(told))
+        if known is not None and known.version == version:
+            return known
+        if len(told) == 1:
+            recent = place(self._recent(device_id))
+            shares = {told[0].checkpoint: _Share(scans, not_cards, deque(filter(_is_scan, recent)))}
+        else:
+            recent = place(self._store.rows(device_id))
+            shares = {assignment.checkpoint: _Share(0, 0, deque(maxlen=RECENT_RECORDS)) for assignment in told}
+            for record, name in zip(recent, checkpoints(recent, told), strict=True):
+                if _is_scan(record) and record.decoded is not None:
+                    share = shares[name]
+                    share.scans += 1
+                    share.not_cards += record.decoded["verdict"] == records.NOT_A_CARD
+                    share.recent.append(record)
+        newest = self._store.recent_epochs(device_id)[:1]
+        board = _Board(version, shares, any(record.timed and record.epoch_public in newest for record in recent))
+        self._boards[device_id] = board
+        return board
+
+    def _recent(self, device_id: bytes) -> list[StoredRow]:
+        """The last records of a board's latest epochs, and those that tell the time of the rest."""
+        rows: dict[tuple[bytes, int], StoredRow] = {}
+        epochs = self._store.db.execute(
+            "SELECT id, epoch_public, generation FROM epochs WHERE device_id = ? ORDER BY id DESC LIMIT ?",
+            (device_id, RECENT_EPOCHS),
+        )
+        for epoch, public, generation in epochs.fetchall():
+            timing = "SELECT lsn, plaintext, received_ms FROM records WHERE epoch = ? AND kind IN (1, 2)"
+            newest = "SELECT lsn, plaintext, received_ms FROM records WHERE epoch = ? ORDER BY lsn DESC LIMIT ?"
+            found = self._store.db.execute(timing, (epoch,)).fetchall()
+            found += self._store.db.execute(newest, (epoch, RECENT_RECORDS)).fetchall()
+            for lsn, plaintext, received_ms in found:
+                rows[public, lsn] = StoredRow(public, generation, lsn, plaintext, received_ms)
+        return list(rows.values())
+
+
+def _is_scan(record: Placed) -> bool:
+    return record.decoded is not None and record.decoded["kind"] == records.SCAN
