@@ -15,8 +15,8 @@ from host_tools.text import say
 
 MANIFEST = "manifest.json"
 
-# How cards are held: most well, some badly, one in eleven torn. The length shares no factor with the numbers of kinds
-# and of media, save that of the kinds, which is shifted by one at each round: so every pair comes up in time.
+# How cards are held: most well, some badly, one in eleven torn. `deck` shifts them by one each time the kinds are
+# through, so that in time every kind is held in every way.
 CONDITIONS: tuple[dict[str, Any], ...] = (
     {},
     {"rotate_deg": 25},

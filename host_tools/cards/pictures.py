@@ -122,18 +122,20 @@ def _paper(sheet: Image.Image, symbol: Image.Image, rng: random.Random) -> None:
     fibres = _grain(sheet.size, rng, coarse=3).point(lambda level: 238 + level // 15)
     uneven = ImageChops.multiply(sheet.convert("RGB"), Image.merge("RGB", (fibres,) * 3))
     sheet.paste(uneven, (0, 0), sheet.getchannel("A"))
+    folds: list[tuple[float, ...]] = []
     for _ in range(rng.choice((1, 2))):
         across = middle + rng.uniform(-0.42, 0.42) * side
         slant = rng.uniform(-0.08, 0.08) * side
-        fold: tuple[float, ...] = (left, across - slant, right, across + slant)
-        if rng.random() < 0.5:
-            fold = (across - slant, top, across + slant, bottom)
-        marks = Image.new("RGBA", sheet.size, (0, 0, 0, 0))
-        pen = ImageDraw.Draw(marks)
-        pen.line(fold, fill=(60, 54, 40, 90), width=max(3, side // 60))
-        marks = ImageChops.offset(marks, 2, 3).filter(ImageFilter.GaussianBlur(2.2))
-        ImageDraw.Draw(marks).line(fold, fill=(255, 253, 244, 150), width=max(1, side // 200))
-        _overlay(sheet, marks.filter(ImageFilter.GaussianBlur(0.7)))
+        flat, upright = (left, across - slant, right, across + slant), (across - slant, top, across + slant, bottom)
+        folds.append(upright if rng.random() < 0.5 else flat)
+    shadow = Image.new("L", sheet.size, 0)
+    for fold in folds:
+        ImageDraw.Draw(shadow).line([place + 2 for place in fold], fill=120, width=max(3, side // 60))
+    marks = Image.new("RGBA", sheet.size, (60, 54, 40, 0))
+    marks.putalpha(shadow.filter(ImageFilter.GaussianBlur(2)))
+    for fold in folds:
+        ImageDraw.Draw(marks).line(fold, fill=(255, 253, 244, 130), width=max(1, side // 200))
+    _overlay(sheet, marks)
 
 
 def _plastic(sheet: Image.Image, symbol: Image.Image, rng: random.Random) -> None:
