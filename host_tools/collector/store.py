@@ -337,3 +337,19 @@ class Store:
             " ORDER BY last_ms DESC, id DESC LIMIT ?",
             (limit,),
         ).fetchall()
+
+    def log_trace(
+        self,
+        at_ms: int,
+        who: str,
+        card: str,
+        scheme: int | None,
+        stay_ms: int,
+        from_ms: int | None,
+        to_ms: int | None,
+    ) -> None:
+        """Note who asked where a card had been; durable on return."""
+        self.db.execute(
+            "INSERT INTO trace_log (at_ms, who, card, scheme, stay_ms, from_ms, to_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (at_ms, who, card, scheme, stay_ms, from_ms, to_ms),
+        )

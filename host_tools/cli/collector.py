@@ -1,0 +1,222 @@
+"""`chot collector`: the centre that boards report to: its keys, its boards, its server, and what it knows."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from host_tools.collector import vault
+from host_tools.collector.server import CollectorServer
+from host_tools.collector.state import StateView
+from host_tools.collector.store import DEVICE_ID_BYTES, Store
+from host_tools.errors import EXIT_OK, UserError
+from host_tools.formats.keys import KEY_BYTES, collector_public
+from host_tools.text import say
+
+SUMMARY = ("trung tâm nhận dữ liệu từ các chốt", "the centre that checkpoints report to")
+EXAMPLE = "chot collector init centre && chot collector run centre"
+DEFAULT_PORT = 8080
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The subcommands and their arguments."""
+    commands = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+
+    def command(name: str, vi: str, en: str, act: Any) -> argparse.ArgumentParser:
+        sub: argparse.ArgumentParser = commands.add_parser(name, help=say(vi, en), description=say(vi, en))
+        directory = say("thư mục trung tâm", "the collector's directory")
+        sub.add_argument("directory", type=Path, metavar="DIR", help=directory)
+        sub.set_defaults(act=act)
+        return sub
+
+    def passphrase(sub: argparse.ArgumentParser) -> None:
+        text = say("tệp chứa cụm mật khẩu (không có thì hỏi)", "file with the passphrase (otherwise it is asked for)")
+        sub.add_argument("--passphrase-file", type=Path, metavar="FILE", help=text)
+
+    init = command("init", "tạo khoá và bản sao khôi phục", "make the keys and their recovery copy", _init)
+    copy = say("nơi ghi bản khôi phục (mặc định DIR/recovery.json)", "the recovery copy (default DIR/recovery.json)")
+    init.add_argument("--recovery", type=Path, metavar="FILE", help=copy)
+    passphrase(init)
+
+    restore = command("restore", "lấy lại khoá từ bản khôi phục", "bring the keys back from a recovery copy", _restore)
+    restore.add_argument("--recovery", type=Path, metavar="FILE", required=True, help=say("bản khôi phục", "the copy"))
+    passphrase(restore)
+
+    run_it = command("run", "chạy máy chủ", "run the server", _run)
+    run_it.add_argument("--host", default="127.0.0.1", help=say("địa chỉ (mặc định 127.0.0.1)", "default 127.0.0.1"))
+    run_it.add_argument("--port", type=int, default=DEFAULT_PORT, help=say("cổng (mặc định 8080)", "default 8080"))
+
+    add = command("add-device", "thêm một thiết bị", "add a board", _add_device)
+    identity = say("tệp identity JSON của thiết bị", "the board's identity JSON file")
+    add.add_argument("--identity", type=Path, metavar="FILE", required=True, help=identity)
+    add.add_argument("--checkpoint", required=True, metavar="NAME", help=say("chốt mà nó phục vụ", "where it serves"))
+
+    assign = command("assign", "chuyển thiết bị sang chốt khác", "move a board to another checkpoint", _assign)
+    assign.add_argument("device", metavar="DEVICE", help=say("mã thiết bị, 16 chữ số hex", "device id, 16 hex digits"))
+    assign.add_argument("checkpoint", metavar="CHECKPOINT", help=say("chốt mới, từ lúc này", "its place from now on"))
+
+    command("status", "tình trạng", "what has come in, and what to look at", _status)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the subcommand."""
+    return int(args.act(args))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _passphrase(args: argparse.Namespace, *, twice: bool) -> str:
+    if args.passphrase_file is not None:
+        try:
+            lines = args.passphrase_file.read_text("utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise UserError(
+                say(f"không đọc được {args.passphrase_file}", f"cannot read {args.passphrase_file}")
+            ) from error
+        return lines[0] if lines else ""
+    try:
+        first = getpass.getpass(say("Cụm mật khẩu: ", "Passphrase: "))
+        if twice and getpass.getpass(say("Nhập lại: ", "Again: ")) != first:
+            raise UserError(say("hai lần không giống nhau", "the two are not the same"))
+    except EOFError as error:
+        raise UserError(
+            say("không hỏi được cụm mật khẩu", "cannot ask for the passphrase"),
+            hint=say("dùng --passphrase-file FILE", "use --passphrase-file FILE"),
+        ) from error
+    return first
+
+
+def _init(args: argparse.Namespace) -> int:
+    recovery = args.recovery or args.directory / vault.RECOVERY_NAME
+    public = vault.init(args.directory, recovery, _passphrase(args, twice=True))
+    Store(args.directory / vault.DATABASE_NAME).close()
+    print(say(f"khoá công khai: {public.hex()}", f"public key: {public.hex()}"))
+    print(say(f"bản khôi phục: {recovery}", f"recovery copy: {recovery}"))
+    print(
+        say(
+            "Mất khoá riêng là mất mọi bản ghi chưa mở. Cất bản khôi phục và cụm mật khẩu ở nơi khác, mỗi thứ một nơi.",
+            "Losing the private key loses every record not yet opened. Keep the recovery copy and the passphrase"
+            " elsewhere, apart from each other.",
+        )
+    )
+    return EXIT_OK
+
+
+def _restore(args: argparse.Namespace) -> int:
+    try:
+        data = args.recovery.read_bytes()
+    except OSError as error:
+        raise UserError(say(f"không đọc được {args.recovery}", f"cannot read {args.recovery}")) from error
+    secrets = vault.open_recovery(data, _passphrase(args, twice=False))
+    vault.write_secrets(args.directory, secrets)
+    public = collector_public(secrets.private_keys[0])
+    print(say(f"đã khôi phục, khoá công khai: {public.hex()}", f"restored, public key: {public.hex()}"))
+    return EXIT_OK
+
+
+def _database(directory: Path) -> Path:
+    """The database of a directory that was made by init or restore."""
+    vault.private_keys(directory)
+    return directory / vault.DATABASE_NAME
+
+
+def _run(args: argparse.Namespace) -> int:
+    database = _database(args.directory)
+    vault.wrapping_key(database, make=False)
+    keys = vault.private_keys(args.directory)
+    server = CollectorServer(database, keys, clock_ms=_now_ms, host=args.host, port=args.port)
+    port = server.start()
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
+    print(say(f"trang theo dõi: http://{args.host}:{port}/", f"page: http://{args.host}:{port}/"), flush=True)
+    if args.host not in ("127.0.0.1", "::1", "localhost"):
+        warning = (
+            "trang này ai vào được mạng cũng xem được: đặt sau một proxy có TLS và đăng nhập",
+            "anybody on that network can see the page: put a proxy with TLS and a login before it",
+        )
+        print(say(*warning), flush=True)
+    stop.wait()
+    server.stop()
+    return EXIT_OK
+
+
+def _identity(path: Path, privates: tuple[bytes, ...]) -> tuple[bytes, bytes]:
+    """Device id and key of an identity file made for this collector."""
+    try:
+        members = json.loads(path.read_text("utf-8"))
+        device_id, device_key = bytes.fromhex(members["device_id"]), bytes.fromhex(members["device_key"])
+        public = bytes.fromhex(members["collector_public"]) if "collector_public" in members else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            say(f"{path}: không phải tệp identity", f"{path}: not an identity file"),
+            hint=say("JSON có device_id và device_key dạng hex", "JSON with device_id and device_key in hex"),
+        ) from error
+    if len(device_id) != DEVICE_ID_BYTES or len(device_key) != KEY_BYTES:
+        raise UserError(
+            say(f"{path}: sai độ dài", f"{path}: a member has the wrong length"),
+            hint=say("device_id 16 chữ số hex, device_key 64", "device_id has 16 hex digits, device_key 64"),
+        )
+    if public is not None and public not in [collector_public(private) for private in privates]:
+        raise UserError(
+            say(f"{path}: dành cho trung tâm khác", f"{path}: made for another collector"),
+            hint=say("collector_public không khớp khoá ở đây", "its collector_public is no key of this directory"),
+        )
+    return device_id, device_key
+
+
+def _add_device(args: argparse.Namespace) -> int:
+    database = _database(args.directory)
+    device_id, device_key = _identity(args.identity, vault.private_keys(args.directory))
+    with Store(database) as store:
+        if device_id in store.devices() and store.assignments(device_id)[-1].checkpoint != args.checkpoint:
+            raise UserError(
+                say(f"thiết bị {device_id.hex()} đã có", f"device {device_id.hex()} is known already"),
+                hint=say("chuyển chốt bằng 'chot collector assign'", "'chot collector assign' moves it"),
+            )
+        store.register_device(device_id, device_key, args.checkpoint, _now_ms())
+    print(f"{device_id.hex()}  {args.checkpoint}")
+    return EXIT_OK
+
+
+def _assign(args: argparse.Namespace) -> int:
+    try:
+        device_id = bytes.fromhex(args.device)
+    except ValueError as error:
+        raise UserError(say("mã thiết bị là 16 chữ số hex", "a device id is 16 hex digits")) from error
+    with Store(_database(args.directory)) as store:
+        store.assign(device_id, args.checkpoint, _now_ms())
+    print(f"{device_id.hex()}  {args.checkpoint}")
+    return EXIT_OK
+
+
+def _status(args: argparse.Namespace) -> int:
+    view = StateView(_database(args.directory), _now_ms)
+    state = view.state()
+    view.close()
+    for place in state["checkpoints"]:
+        not_cards = say("không phải thẻ", "not a card")
+        print(f"{place['checkpoint']}: {place['scans']} {say('lượt', 'scans')}, {place['not_cards']} {not_cards}")
+    words = {
+        "quarantined": say("cách ly", "quarantined"),
+        "conflicts": say("trùng tên khác nội dung", "kept beside"),
+        "clones": say("nghi nhân bản", "clone suspected"),
+        "missing_sectors": say("sector thiếu", "sectors missing"),
+        "holes": say("lỗ hổng", "holes"),
+    }
+    for board in state["boards"]:
+        age = None if board["last_seen"] is None else max(0, state["now"] - board["last_seen"]) // 1000
+        seen = say("chưa liên lạc", "never seen") if age is None else say(f"{age} giây trước", f"seen {age} s ago")
+        counts = ", ".join(f"{board[name]} {word}" for name, word in words.items())
+        print(f"{board['device']}  {board['checkpoint']}  {board['firmware'] or '–'}  {seen}  {counts}")
+    for matter in state["reports"]:
+        print(f"! {matter['device']}  {matter['kind']}  {matter['detail']}  × {matter['times']}")
+    return EXIT_OK

@@ -1,0 +1,136 @@
+"""Who shared a place and time with a card: visits, what overlaps them, and whether that is certain or only possible.
+
+A scan at an entry begins a visit of a set length (the stay). A scan lies between an earliest and a latest, so two
+visits overlap *certainly* if they do for every moment within the bounds, and *possibly* if they do for some. Scans of
+one boot compare by uptime, which is exact even where the boot never learned the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from host_tools.collector.places import checkpoints
+from host_tools.collector.store import Store
+from host_tools.collector.timeline import Placed, drift_ms, place
+from host_tools.formats import records
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A person at a checkpoint: the scan lies within the bounds, and the visit lasts `stay_ms` from it."""
+
+    device_id: bytes
+    checkpoint: str
+    scan: Placed
+    stay_ms: int
+
+    @property
+    def scheme(self) -> int:
+        """The card's scheme."""
+        return int(self.scan.decoded["scheme"]) if self.scan.decoded else 0
+
+    @property
+    def card_id(self) -> str:
+        """The card's id as text."""
+        return str(self.scan.decoded["id"]) if self.scan.decoded else ""
+
+    @property
+    def packed(self) -> tuple[int, bytes]:
+        """The card's name for comparing."""
+        return self.scheme, records.packed_card(self.scan.plaintext)
+
+    @property
+    def until_ms(self) -> int:
+        """The latest moment this visit may have lasted to."""
+        return self.scan.latest_ms + self.stay_ms
+
+
+@dataclass(frozen=True)
+class Contact:
+    """Another card's visit that overlaps one of the card's. The overlap lies within `from_ms` … `to_ms`."""
+
+    visit: Visit
+    other: Visit
+    from_ms: int
+    to_ms: int
+    longest_ms: int
+    certain: bool
+
+
+def _apart(a: Visit, b: Visit) -> tuple[int, int]:
+    """The least and the greatest time between two scans, in ms."""
+    if a.device_id == b.device_id and a.scan.boot == b.scan.boot and a.scan.decoded and b.scan.decoded:
+        apart = abs(a.scan.decoded["uptime_ms"] - b.scan.decoded["uptime_ms"])
+        return max(apart - drift_ms(apart), 0), apart + drift_ms(apart)
+    least = max(a.scan.earliest_ms - b.scan.latest_ms, b.scan.earliest_ms - a.scan.latest_ms, 0)
+    return least, max(a.scan.latest_ms - b.scan.earliest_ms, b.scan.latest_ms - a.scan.earliest_ms)
+
+
+def contact(visit: Visit, other: Visit) -> Contact | None:
+    """How two visits to one checkpoint overlap, None if they cannot."""
+    stay = visit.stay_ms
+    least, greatest = _apart(visit, other)
+    if visit.checkpoint != other.checkpoint or least > stay:
+        return None
+    start = max(visit.scan.earliest_ms, other.scan.earliest_ms)
+    end = min(visit.until_ms, other.until_ms)
+    return Contact(visit, other, start, end, stay - least, greatest <= stay)
+
+
+class Tracer:
+    """Places boards' records once and finds visits in them. `stay_ms` is how long a person stays after the scan."""
+
+    def __init__(self, store: Store, stay_ms: int) -> None:
+        self._store = store
+        self._stay_ms = stay_ms
+        self._visits: dict[bytes, list[Visit]] = {}
+
+    def visits_at(self, device_id: bytes) -> list[Visit]:
+        """All visits that a board recorded: scans whose verdict lets the person in, or recorded a person inside."""
+        if device_id not in self._visits:
+            placed = place(self._store.rows(device_id))
+            names = checkpoints(placed, self._store.assignments(device_id))
+            self._visits[device_id] = [
+                Visit(device_id, name, record, self._stay_ms)
+                for record, name in zip(placed, names, strict=True)
+                if record.decoded is not None
+                and record.decoded["kind"] == records.SCAN
+                and record.decoded["verdict"] in records.PRESENT_VERDICTS
+            ]
+        return self._visits[device_id]
+
+    def visits_of(
+        self, card: str, scheme: int | None = None, from_ms: int | None = None, to_ms: int | None = None
+    ) -> list[Visit]:
+        """The visits of a card, in order of time; with limits, those that may lie between them in part."""
+        forms = records.packed_forms(card)
+        found = [
+            visit
+            for device_id in self._store.devices_with_card(forms)
+            for visit in self.visits_at(device_id)
+            if visit.packed[1] in forms
+            and scheme in (None, visit.scheme)
+            and (from_ms is None or visit.until_ms >= from_ms)
+            and (to_ms is None or visit.scan.earliest_ms <= to_ms)
+        ]
+        return sorted(found, key=lambda visit: (visit.scan.latest_ms, visit.scan.lsn))
+
+    def contacts(self, visits: Sequence[Visit]) -> list[Contact]:
+        """Other cards whose visits overlap these; for each visit and card the surest overlap, then the longest."""
+        own = {visit.packed for visit in visits}
+        places = {visit.checkpoint for visit in visits}
+        best: dict[tuple[Visit, tuple[int, bytes]], Contact] = {}
+        for other in self._others(places):
+            if other.packed in own:
+                continue
+            for visit in visits:
+                found = contact(visit, other)
+                known = best.get((visit, other.packed))
+                if found and (not known or (found.certain, found.longest_ms) > (known.certain, known.longest_ms)):
+                    best[visit, other.packed] = found
+        return sorted(best.values(), key=lambda found: (found.visit.scan.latest_ms, not found.certain, found.from_ms))
+
+    def _others(self, places: set[str]) -> Iterable[Visit]:
+        for device_id in self._store.devices():
+            if any(told.checkpoint in places for told in self._store.assignments(device_id)):
+                yield from (visit for visit in self.visits_at(device_id) if visit.checkpoint in places)
