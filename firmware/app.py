@@ -1,0 +1,160 @@
+"""Composition root: the only place where parts meet. Reads from top to bottom as the wiring of the board."""
+
+import asyncio
+import gc
+import os
+import sys
+
+import board
+import config
+import identity
+import machine
+import network
+import records
+from clock import Clock
+from drivers.buzzer import Buzzer
+from drivers.gm65 import Gm65
+from drivers.lamp import BLUE, Lamp
+from esp32 import Partition
+from journal import seal
+from journal.ring import Ring
+from micropython import const
+from scanner.cards import Cards
+from scanner.signals import Signals
+from scanner.station import Station
+from scanner.verdict import Rules
+from supervisor import Supervisor
+from time import ticks_us
+from uplink.http import Http
+from uplink.shipper import Shipper
+from uplink.wifi import Wifi
+
+VERSION = "0.1.0"
+
+_WATCHDOG_MS = const(30000)
+_UART_BUFFER_BYTES = const(4096)
+_CRASHED = b"C"  # what the next boot is to know, in RTC memory: it outlives a reset, not a power cut
+_MAINTENANCE = b"M"
+_CAUSE_CRASH = const(7)
+
+
+def _runtime():
+    """The runtime that runs, for the BOOT record."""
+    name, version = sys.implementation[0], sys.implementation[1]
+    return "%s %s %d.%d.%d %s" % (VERSION, name, version[0], version[1], version[2], sys.platform)
+
+
+def _boot_cause(rtc):
+    """The cause as a BOOT record names it: the ESP32's own numbers, and 7 after a crash."""
+    if rtc.memory() == _CRASHED:
+        rtc.memory(b"")
+        return _CAUSE_CRASH
+    return machine.reset_cause()
+
+
+def _partition(label):
+    found = Partition.find(Partition.TYPE_DATA, label=label)
+    if not found:
+        raise OSError("no partition '%s': flash this board again" % label)
+    return found[0]
+
+
+def _lamp():
+    return Lamp([machine.Pin(pin, machine.Pin.OUT) for pin in (board.LAMP_RED, board.LAMP_GREEN, board.LAMP_BLUE)])
+
+
+async def _serve(rtc):
+    """Build the board's parts, start its tasks, and supervise them for ever."""
+    clock = Clock()
+    buzzer = Buzzer(machine.PWM(machine.Pin(board.BUZZER_PIN), freq=1000, duty_u16=0))
+    signals = Signals(_lamp(), buzzer)
+    lamp_task = asyncio.create_task(signals.run(lambda: None))
+
+    me = identity.load(_partition("identity"))
+    settings, changed, problem = config.load()
+    wlan = network.WLAN(network.STA_IF)
+    wlan.active(True)  # the random numbers below are only random while the radio runs
+
+    ring = Ring(_partition("journal"), me.device_id, settings.journal_full == "overwrite", os.urandom)
+    ring.recover()
+
+    def new_epoch():
+        private = seal.private_key(os.urandom(64), me.device_key, ticks_us())
+        return seal.agree(private, me.device_key, me.collector_public)
+
+    epoch = None
+    for epoch in new_epoch():
+        await asyncio.sleep_ms(0)
+
+    boot = (_boot_cause(rtc), _runtime())
+    station = Station(ring, Cards(settings.cards), Rules(settings.repeat_window_s * 1000), signals, clock, settings, boot)
+    station.begin(epoch, boot[0])
+    uart = machine.UART(
+        board.SCANNER_UART, baudrate=9600, tx=board.SCANNER_TX, rx=board.SCANNER_RX, rxbuf=_UART_BUFFER_BYTES
+    )
+    reader = Gm65(uart, station.on_payload)
+    wifi = Wifi(wlan, settings.wifi)
+    shipper = Shipper(
+        ring, me, Http(me.collector_url), wifi.up, clock, os.urandom, station.recorded, settings.heartbeat_s * 1000
+    )
+    shipper.new_epoch(epoch)
+
+    def crash():
+        rtc.memory(_CRASHED)
+        machine.reset()
+
+    watchdog = machine.WDT(timeout=_WATCHDOG_MS)
+    supervisor = Supervisor(clock.uptime_ms, watchdog.feed, lambda line: station.note(records.ERROR, line), crash)
+    station.connect(reader, shipper, supervisor, wifi.rssi)
+    if changed:
+        station.change(records.CONFIG, settings.version, records.APPLIED, "")
+    if problem:
+        station.change(records.CONFIG, settings.version, records.REJECTED, problem)
+        print(problem)
+
+    lamp_task.cancel()
+    supervisor.add("signals", signals.run, 20000)
+    supervisor.add("scanner", reader.run, 30000)
+    supervisor.add("station", lambda pulse: station.run(new_epoch, pulse), 20000)
+    supervisor.add("wifi", wifi.run, 30000)
+    supervisor.add("uplink", shipper.run, settings.heartbeat_s * 1000 + 90000)
+    print("Chốt", boot[1], "·", board.NAME)
+    gc.collect()
+    await supervisor.run()
+
+
+def scrub():
+    """Overwrite all free heap, so that no key is left where a maintenance prompt could read it."""
+    gc.collect()
+    blocks = []
+    size = 8192
+    while size >= 16:
+        try:
+            while True:
+                blocks.append(bytearray(size))
+        except MemoryError:
+            size >>= 1
+
+
+def main():
+    """Run until power goes; Ctrl-C on the console forgets the keys and restarts into maintenance."""
+    rtc = machine.RTC()
+    if rtc.memory() == _MAINTENANCE:
+        rtc.memory(b"")
+        _lamp().show(BLUE)
+        print("Chốt: bảo trì, không quét thẻ / maintenance, no card is scanned")
+        return
+    try:
+        asyncio.run(_serve(rtc))
+    except KeyboardInterrupt:
+        rtc.memory(_MAINTENANCE)
+    except (identity.IdentityError, seal.SealError) as error:
+        print("Chốt:", error)
+        _lamp().show((1, 0, 0))
+        return
+    except Exception as error:  # a board that cannot start must try again, and say why
+        sys.print_exception(error)
+        rtc.memory(_CRASHED)
+    asyncio.new_event_loop()  # lets go of the tasks, and so of the keys they hold
+    scrub()
+    machine.reset()

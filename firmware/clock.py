@@ -1,0 +1,61 @@
+"""Time: an uptime that never wraps, and UTC with its error; integers only, for floats are single precision here."""
+
+import time
+
+from micropython import const
+
+COLLECTOR = const(3)  # source of a reading, as a CLOCK record names it
+
+_DRIFT_PPM = const(50)
+_EVERY_MS = const(6 * 3600 * 1000)
+
+
+class Clock:
+    """`ticks_ms`/`ticks_diff` as in MicroPython's time: they wrap after 12.4 days, so uptime_ms() is called daily at least."""
+
+    def __init__(self, ticks_ms=time.ticks_ms, ticks_diff=time.ticks_diff):
+        self._ticks_ms = ticks_ms
+        self._ticks_diff = ticks_diff
+        self._last = ticks_ms()
+        self._uptime_ms = 0
+        self._read_ms = 0  # uptime of the reading that holds
+        self._unix_ms = None
+        self._error_ms = 0
+        self.source = 0
+        self._written_ms = None  # uptime of the last CLOCK record
+
+    def uptime_ms(self):
+        """Milliseconds since this boot."""
+        now = self._ticks_ms()
+        self._uptime_ms += self._ticks_diff(now, self._last)
+        self._last = now
+        return self._uptime_ms
+
+    def known(self):
+        return self._unix_ms is not None
+
+    def now(self):
+        """(UTC in ms since 1970, error ± ms); only when known()."""
+        age = self.uptime_ms() - self._read_ms
+        return self._unix_ms + age, self._error_ms + age * _DRIFT_PPM // 1000000 + 1
+
+    def reading(self, unix_ms, error_ms, source):
+        """Take a reading when it is better than what is known, or contradicts it."""
+        if self.known():
+            now, error = self.now()
+            jump = abs(unix_ms - now) > error + error_ms
+            if not jump and error_ms >= error:
+                return
+            if jump:
+                self._written_ms = None
+        self._unix_ms = unix_ms
+        self._error_ms = error_ms
+        self._read_ms = self.uptime_ms()
+        self.source = source
+
+    def record_due(self):
+        """True when a CLOCK record is to be written: time is first known, jumped, or six hours have passed."""
+        return self.known() and (self._written_ms is None or self.uptime_ms() - self._written_ms >= _EVERY_MS)
+
+    def recorded(self):
+        self._written_ms = self._uptime_ms

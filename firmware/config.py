@@ -1,0 +1,117 @@
+"""Settings: what may be set, its limits, and the rule that a bad value is named and the last good config goes on."""
+
+import json
+import os
+
+_FILE = "config.json"
+_GOOD = "config.good"
+_NEW = "config.new"
+
+# Setting: its default first. A number's limits follow it, a word's alternatives, a list's words.
+_SCHEMA = {
+    "version": (0, 0, 0x3FFFFFFF),
+    "wifi": ([],),
+    "repeat_window_s": (60, 0, 86400),
+    "record_repeats": (False,),
+    "journal_full": ("refuse", "overwrite"),
+    "cards": (["qrqg", "cccd", "bhyt"],),
+    "heartbeat_s": (60, 5, 3600),
+    "health_s": (900, 10, 86400),
+}
+
+
+class ConfigError(Exception):
+    """One line: which member is wrong, and how."""
+
+
+class Config:
+    """Every setting of the schema as an attribute."""
+
+    def __init__(self, members):
+        for name, rule in _SCHEMA.items():
+            setattr(self, name, members.get(name, rule[0]))
+
+
+def _need(good, name, want):
+    if not good:
+        raise ConfigError("%s: %s" % (name, want))
+
+
+def _text(value, name, low, high):
+    _need(isinstance(value, str), name, "a text is needed")
+    _need(value, name, "empty")
+    _need(low <= len(value.encode()) <= high, name, "%d to %d bytes are needed" % (low, high))
+
+
+def _networks(value, name):
+    for i, network in enumerate(value):
+        here = "%s[%d]" % (name, i)
+        _need(isinstance(network, dict), here, "ssid and password are needed")
+        for member in network:
+            _need(member in ("ssid", "password"), here + "." + str(member), "not a setting")
+        _text(network.get("ssid"), here + ".ssid", 1, 32)
+        if network.get("password"):
+            _text(network["password"], here + ".password", 8, 63)
+
+
+def _check(name, value):
+    """Check one setting; raises ConfigError."""
+    _need(name in _SCHEMA, name, "not a setting")
+    rule = _SCHEMA[name]
+    default = rule[0]
+    if isinstance(default, bool):
+        _need(isinstance(value, bool), name, "true or false is needed")
+    elif isinstance(default, int):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        _need(whole and rule[1] <= value <= rule[2], name, "a whole number from %d to %d is needed" % rule[1:])
+    elif isinstance(default, str):
+        _need(value in rule, name, "one of %s is needed" % ", ".join(rule))
+    else:
+        _need(isinstance(value, list) and len(value) <= 8, name, "a list of at most 8 is needed")
+        if name == "wifi":
+            _networks(value, name)
+        else:
+            for i, word in enumerate(value):
+                _need(word in default, "%s[%d]" % (name, i), "one of %s is needed" % ", ".join(default))
+
+
+def parse(text):
+    """The Config of a JSON text; raises ConfigError."""
+    try:
+        members = json.loads(text)
+    except (ValueError, RuntimeError):  # RuntimeError: nested too deep
+        raise ConfigError("config: not JSON")
+    _need(isinstance(members, dict), "config", "an object is needed")
+    for name in members:
+        _check(name, members[name])
+    return Config(members)
+
+
+def _read(path):
+    """The text of a file, "" where there is none."""
+    try:
+        with open(path) as file:
+            return file.read()
+    except (OSError, UnicodeError):
+        return ""
+
+
+def load():
+    """(config in force, changed, problem): `changed` when it is a new one, `problem` one line when it was refused.
+
+    A valid config is kept as the last good one, written aside and renamed, so a power cut leaves one or the other.
+    """
+    text = _read(_FILE)
+    good = _read(_GOOD)
+    try:
+        config = parse(text)
+    except ConfigError as error:
+        try:
+            return parse(good), False, str(error)
+        except ConfigError:
+            return Config({}), False, str(error)
+    if text != good:
+        with open(_NEW, "w") as file:
+            file.write(text)
+        os.rename(_NEW, _GOOD)
+    return config, text != good, None

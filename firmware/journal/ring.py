@@ -1,0 +1,352 @@
+"""The ring of flash sectors: recovery at boot, append with read-back, erase ahead of need, release (docs/formats.md)."""
+
+import struct
+from binascii import crc32
+
+from journal import seal
+from micropython import const
+
+SECTOR_BYTES = const(4096)
+HEADER_BYTES = const(64)
+_RELEASE_OFFSET = const(56)
+_AHEAD_BYTES = const(1024)  # the next sector is erased when less than this is left of the head
+_LONGEST_SCAN_BYTES = const(78)  # kind, uptime, reader and verdict, scheme, 65 bytes of id
+_LONGEST_BOOT_BYTES = const(64)
+_TAIL_READS = const(3)  # cells touched by a power cut may read as blank once and not again
+
+# State of a sector.
+FREE = const(0)
+UNRELEASED = const(1)
+RELEASED = const(2)
+DAMAGED = const(3)  # programmed, but its header does not check: goes out once, raw
+DAMAGED_SENT = const(4)
+UNUSABLE = const(5)
+
+# Rank of a record: what it may displace when the ring is full.
+TELEMETRY = const(0)  # HEALTH, NOTE, CLOCK: never displaces unreleased data
+EVENT = const(1)  # SCAN and what else people do
+INCIDENT = const(2)  # INCIDENT and CHANGE: one sector is kept for them under the policy `refuse`
+
+_MAGIC = b"CHT1"
+_HEADER = "<4sII8s32s"
+
+_ERASE = const(6)  # ioctl operations of a MicroPython block device
+_COUNT = const(4)
+
+
+class Ring:
+    """The journal partition as a ring.
+
+    `flash` is an esp32.Partition (blocks of 4096 bytes); `device_id` 8 bytes; `overwrite` the operator's choice for a
+    full ring (else refuse); `random` gives n random bytes. Call recover(), then begin_epoch(), then append().
+    """
+
+    def __init__(self, flash, device_id, overwrite, random):
+        self.flash = flash
+        self.sectors = flash.ioctl(_COUNT, 0)
+        self.state = bytearray(self.sectors)
+        self.generation = 0
+        self.sequence = 0  # of the head; 0: no sector has been opened yet
+        self.offset = SECTOR_BYTES  # append position in the head; 4096: the head is closed
+        self.key = None  # public key in force at the append position
+        self.lost = 0  # sectors overwritten before they were released; whoever streams one starts over when this changes
+        self.unusable = 0
+        self._device_id = device_id
+        self._overwrite = overwrite
+        self._random = random
+        self._reopen = 0  # sequence of a head that holds nothing and is to be erased and opened again
+        self._ready = 0  # sequence whose sector this boot has erased
+        self.epoch = None
+        self._intro = None
+        self._frames = bytearray(seal.EPOCH_FRAME_BYTES + 2 * (seal.FRAME_OVERHEAD_BYTES + seal.MAX_PLAINTEXT_BYTES))
+        self._back = bytearray(len(self._frames))
+
+    # Reading
+
+    def index(self, sequence):
+        return (sequence - 1) % self.sectors
+
+    def header(self, index):
+        """(generation, sequence, released, public key) of a sector, or None where no header checks."""
+        head = memoryview(self._back)[:HEADER_BYTES]
+        self.flash.readblocks(index, head, 0)
+        magic, generation, sequence, _, key = struct.unpack_from(_HEADER, head, 0)
+        if magic != _MAGIC or sequence == 0 or self.index(sequence) != index:
+            return None
+        if crc32(head[:52]) != struct.unpack_from("<I", head, 52)[0]:
+            return None
+        return generation, sequence, head[_RELEASE_OFFSET] == 0, key
+
+    def _blank(self, index, start):
+        """True when every byte of the sector from `start` on reads 0xFF."""
+        chunk = memoryview(self._back)
+        while start < SECTOR_BYTES:
+            n = min(256, SECTOR_BYTES - start)
+            self.flash.readblocks(index, chunk[:n], start)
+            if bytes(chunk[:n]).strip(b"\xff"):
+                return False
+            start += n
+        return True
+
+    def end(self, index):
+        """Offset behind the last programmed byte of a sector; of the head, the append position."""
+        if self.sequence and index == self.index(self.sequence) and self.offset < SECTOR_BYTES:
+            return self.offset
+        stop = SECTOR_BYTES
+        chunk = memoryview(self._back)
+        while stop > HEADER_BYTES:
+            start = max(HEADER_BYTES, stop - 256)
+            n = stop - start
+            self.flash.readblocks(index, chunk[:n], start)
+            used = len(bytes(chunk[:n]).rstrip(b"\xff"))
+            if used:
+                return start + used
+            stop = start
+        return HEADER_BYTES
+
+    def frame_at(self, index, offset):
+        """Length of the valid frame at this place (it lies in the read buffer then), 0 where it is blank, -1 where broken."""
+        back = memoryview(self._back)
+        self.flash.readblocks(index, back[:1], offset)
+        n = back[0]
+        if n == 0xFF:
+            return 0
+        length = seal.EPOCH_FRAME_BYTES if n == seal.EPOCH_MARK else n + seal.FRAME_OVERHEAD_BYTES
+        if n == 0 or seal.MAX_PLAINTEXT_BYTES < n < seal.EPOCH_MARK or offset + length > SECTOR_BYTES:
+            return -1
+        self.flash.readblocks(index, back[:length], offset)
+        good = crc32(back[: length - 2]) & 0xFFFF == back[length - 2] | back[length - 1] << 8
+        return length if good else -1
+
+    def walk(self, index, offset, key, limit):
+        """Follow whole frames from `offset` while they end at or before `limit`.
+
+        Returns (offset, key in force there); the first frame is taken whatever its length, so a caller moves on.
+        """
+        start = offset
+        while True:
+            length = self.frame_at(index, offset)
+            if length <= 0 or (offset > start and offset + length > limit):
+                return offset, key
+            if self._back[0] == seal.EPOCH_MARK:
+                key = bytes(self._back[1:33])
+            offset += length
+
+    # Recovery
+
+    def recover(self):
+        """Read every header, find the head and the place where append goes on. Writes nothing."""
+        best = 0
+        for index in range(self.sectors):
+            found = self.header(index)
+            if found is None:
+                # A header alone, cut while it was programmed, is not data; anything behind it is.
+                self.state[index] = FREE if self._blank(index, HEADER_BYTES) else DAMAGED
+                continue
+            generation, sequence, released, key = found
+            self.state[index] = RELEASED if released else UNRELEASED
+            if sequence > best:
+                best = sequence
+                self.generation = generation
+                self.key = bytes(key)
+        self.sequence = best
+        if best:
+            self._recover_head(self.index(best))
+
+    def _recover_head(self, index):
+        self.offset, self.key = self.walk(index, HEADER_BYTES, self.key, SECTOR_BYTES)
+        if self.offset == HEADER_BYTES:
+            # No valid frame at all: opened again under its own number, so a brown-out loop does not eat the ring.
+            self._reopen = self.sequence
+            self.state[index] = FREE
+            self.offset = SECTOR_BYTES
+            return
+        for _ in range(_TAIL_READS):
+            if not self._blank(index, self.offset):
+                self.offset = SECTOR_BYTES
+                return
+        if self.state[index] == RELEASED:
+            self.offset = SECTOR_BYTES  # what is appended behind a release mark would never be sent
+
+    # Writing
+
+    def begin_epoch(self, epoch, intro):
+        """Seal with `epoch` from now on. `intro(buffer, at)` writes the BOOT record's plaintext and returns its end."""
+        self.epoch = epoch
+        self._intro = intro
+
+    def _following(self, sequence):
+        """(sequence, index) of the next sector that may be opened after `sequence`, or (0, 0).
+
+        A damaged sector keeps its number, so the number is passed over; its space serves again in the next round, once
+        it has been sent (under `overwrite`, also where nothing else is left).
+        """
+        for step in range(2 * self.sectors):
+            sequence += 1
+            index = self.index(sequence)
+            state = self.state[index]
+            if state <= RELEASED:
+                return sequence, index
+            if step >= self.sectors and (state == DAMAGED_SENT or (state == DAMAGED and self._overwrite)):
+                return sequence, index
+        return 0, 0
+
+    def _next(self):
+        """(sequence, index) of the sector to open next, or (0, 0) when none will do."""
+        if self._reopen and self.state[self.index(self._reopen)] == FREE:
+            return self._reopen, self.index(self._reopen)
+        return self._following(self.sequence)
+
+    def _spare(self, sequence):
+        """True when a sector can be opened after `sequence` without losing unreleased data."""
+        sequence, index = self._following(sequence)
+        return sequence != 0 and self._unsent(index) is False
+
+    def _unsent(self, index):
+        return self.state[index] == UNRELEASED or self.state[index] == DAMAGED
+
+    def _allowed(self, sequence, rank):
+        """May a record of this rank be written into the sector `sequence`?"""
+        if rank == INCIDENT or (rank == EVENT and self._overwrite):
+            return True
+        return self._spare(sequence)
+
+    def _need(self, n):
+        """Bytes that a record of n plaintext bytes takes, its epoch's introduction included where that is still due."""
+        need = n + seal.FRAME_OVERHEAD_BYTES
+        if self._intro:
+            need += _LONGEST_BOOT_BYTES + seal.FRAME_OVERHEAD_BYTES
+        if self.key != self.epoch.public:
+            need += seal.EPOCH_FRAME_BYTES
+        return need
+
+    def accepts(self, n, rank):
+        """True when append() of n plaintext bytes at this rank needs no erase and is allowed."""
+        if self.epoch is None:
+            return False
+        if self.offset + self._need(n) <= SECTOR_BYTES:
+            return self._allowed(self.sequence, rank)
+        return self._ready != 0 and self._allowed(self._ready, rank)
+
+    def full(self):
+        """True when the policy `refuse` turns scans away for want of a released sector."""
+        if self._overwrite:
+            return False
+        sequence = self.sequence
+        if self.offset == SECTOR_BYTES:
+            sequence = self._ready or self._next()[0]
+            if sequence == 0 or self._unsent(self.index(sequence)):
+                return True
+        return not self._spare(sequence)
+
+    def wants_erase(self):
+        """True when prepare() has something to erase: the caller then asks for the flash gate."""
+        if self._ready or self.epoch is None or self.offset <= SECTOR_BYTES - _AHEAD_BYTES:
+            return False
+        if self._intro and self.offset + self._need(_LONGEST_SCAN_BYTES) <= SECTOR_BYTES:
+            return False  # nothing said since boot and room for it: a loop of boots must not wear out the next sector
+        sequence, index = self._next()
+        return sequence != 0 and (self._overwrite or not self._unsent(index))
+
+    def prepare(self):
+        """Erase the sector that comes next (45 to 400 ms); only through the flash gate. True when one is ready."""
+        while self.wants_erase():
+            sequence, index = self._next()
+            if self._unsent(index):
+                self.lost += 1
+            try:
+                self.flash.ioctl(_ERASE, index)
+            except OSError:
+                self._give_up(index)
+                continue
+            self.state[index] = FREE
+            self._ready = sequence
+        return self._ready != 0
+
+    def _give_up(self, index):
+        self.state[index] = UNUSABLE
+        self.unusable += 1
+
+    def _write(self, index, data, offset):
+        """Program bytes and read them back; True when they are there."""
+        back = memoryview(self._back)[: len(data)]
+        try:
+            self.flash.writeblocks(index, data, offset)
+            self.flash.readblocks(index, back, offset)
+        except OSError:
+            return False
+        return back == data
+
+    def _open(self):
+        """Program the header of the sector that prepare() has erased; False when it will not take it."""
+        sequence = self._ready
+        self._ready = 0
+        index = self.index(sequence)
+        if not self.sequence:
+            self.generation = int.from_bytes(self._random(4), "little")
+        header = bytearray(HEADER_BYTES - 8)
+        struct.pack_into(
+            _HEADER, header, 0, _MAGIC, self.generation, sequence, self._device_id, self.epoch.public
+        )
+        struct.pack_into("<I", header, 52, crc32(memoryview(header)[:52]))
+        self._reopen = 0
+        for passed in range(self.sequence + 1, sequence):
+            if self.state[self.index(passed)] == DAMAGED_SENT:
+                self.state[self.index(passed)] = FREE
+        self.sequence = sequence
+        if not self._write(index, header, 0):
+            self._give_up(index)
+            self.offset = SECTOR_BYTES
+            return False
+        self.state[index] = UNRELEASED
+        self.offset = HEADER_BYTES
+        self.key = self.epoch.public
+        return True
+
+    def append(self, plaintext, rank):
+        """Seal `plaintext` (1 to 239 bytes), program it and read it back. True: it is recorded and may be signalled.
+
+        False: nothing may be signalled as recorded; a sector that failed is closed, and prepare() finds another.
+        """
+        n = len(plaintext)
+        while self.accepts(n, rank):
+            if self.offset + self._need(n) > SECTOR_BYTES and not self._open():
+                continue
+            epoch = self.epoch
+            frames = self._frames
+            at = 0
+            if self.key != epoch.public:
+                at = epoch.frame(frames, 0)
+            if self._intro:
+                intro = self._intro(frames, at + 1) - at - 1
+                at += epoch.seal(frames, at, intro, self.generation, self.sequence, self.offset + at)
+            frames[at + 1 : at + 1 + n] = plaintext
+            at += epoch.seal(frames, at, n, self.generation, self.sequence, self.offset + at)
+            if self._write(self.index(self.sequence), memoryview(frames)[:at], self.offset):
+                self.offset += at
+                self.key = epoch.public
+                self._intro = None
+                return True
+            self.offset = SECTOR_BYTES  # burnt: closed, and sealed anew in the next
+        return False
+
+    # Release
+
+    def closed(self, index):
+        return self.offset == SECTOR_BYTES or index != self.index(self.sequence)
+
+    def release(self, index, sequence):
+        """The collector has every programmed byte of this closed sector (sequence 0: of a damaged one)."""
+        if sequence == 0:
+            self.state[index] = DAMAGED_SENT
+            return
+        found = self.header(index)
+        if found is None or found[1] != sequence or not self.closed(index):
+            return
+        # A mark that does not take is no loss: the sector is sent again after the next boot.
+        self._write(index, b"\0", _RELEASE_OFFSET)
+        self.state[index] = RELEASED
+
+    def unreleased(self):
+        """Number of sectors that hold data the collector has not confirmed."""
+        return sum(1 for index in range(self.sectors) if self._unsent(index))

@@ -1,0 +1,3 @@
+"""Starts the app; MicroPython runs this file after every boot."""
+import app
+app.main()

@@ -1,0 +1,227 @@
+"""The station: from a payload to a verdict, a record in flash, and only then the beep; and the chores between cards."""
+
+import asyncio
+import gc
+
+import records
+from journal import ring as journal
+from micropython import const
+from scanner import signals, verdict
+
+_TICK_MS = const(1000)
+_SILENCE_MS = const(3000)  # no card for so long: the flash gate is open
+_AFTER_VERDICT_MS = const(250)  # the beep is over; the module pauses 1 s between reads, an erase takes 0.4 s at most
+_EPOCH_MS = const(24 * 3600 * 1000)
+_SLICE_MS = const(20)
+_BACKLOG_SECTORS = const(4)
+_CAUSE_NEW_KEY = const(8)
+_SCAN_BYTES = const(80)
+_RECORD_BYTES = const(239)
+
+
+class Station:
+    """One door. `boot` is (cause, version) for the BOOT record; `recorded` is set when there is something to send.
+
+    Plain functions from on_payload() to the buzzer: nothing there waits, erases or asks the network.
+    """
+
+    def __init__(self, ring, cards, rules, signals_, clock, config, boot):
+        self.ring = ring
+        self.ready = False
+        self._started = False  # has been ready once
+        self.scans = 0
+        self.not_ready = 0  # reads that came while no card could be kept
+        self.longest_verdict_ms = 0
+        self._reader = None
+        self._shipper = None
+        self._supervisor = None
+        self._rssi = None
+        self.recorded = asyncio.Event()  # set when there is something to send
+        self._cards = cards
+        self._rules = rules
+        self._signals = signals_
+        self._clock = clock
+        self._config = config
+        self._boot = boot  # (cause, version)
+        self._new_epoch = None
+        self._epoch_ms = 0
+        self._plain = bytearray(_RECORD_BYTES)
+        self._view = memoryview(self._plain)
+        self._scanned_ms = 0
+        self._verdict = asyncio.Event()
+        self._clock_sequence = 0
+        self._health_ms = None
+        self._notes = []
+
+    def connect(self, reader, shipper, supervisor, rssi):
+        """The parts whose state the station shows and reports; `rssi()` gives dBm, or None without a link."""
+        self._reader = reader
+        self._shipper = shipper
+        self._supervisor = supervisor
+        self._rssi = rssi
+
+    # The path of a scan
+
+    def on_payload(self, payload):
+        """Decide on one code (a memoryview), record it, signal. Called by the driver with whatever the module read."""
+        clock = self._clock
+        now = clock.uptime_ms()
+        if not self.ready:
+            self.not_ready += 1
+            self._signals.play(signals.FAULT)
+            return
+        scheme, packed = self._cards.identify(bytes(payload))
+        key = bytes((scheme,)) + packed
+        decision = self._rules.decide(scheme, key, now)
+        if decision == verdict.REPEAT and not self._config.record_repeats:
+            self._signals.play(signals.REPEAT)
+        elif self._append(records.scan(self._plain, 0, now, 0, decision, scheme, packed), journal.EVENT):
+            if decision == verdict.NOT_A_CARD:
+                self._signals.play(signals.NOT_A_CARD)
+            elif decision == verdict.REPEAT:
+                self._signals.play(signals.REPEAT)
+            else:
+                self._signals.play(signals.RECORDED)
+                self._rules.recorded(key, now)
+            self.scans += 1
+        else:
+            self.not_ready += 1
+            self._signals.play(signals.FAULT)
+            self.ready = False  # until the chores find a sector again
+        self._scanned_ms = clock.uptime_ms()
+        self.longest_verdict_ms = max(self.longest_verdict_ms, self._scanned_ms - now)
+        self._verdict.set()
+
+    def _append(self, n, rank):
+        """Put the n bytes of record in the buffer into the journal; True when they are there."""
+        if not self.ring.append(self._view[:n], rank):
+            return False
+        self.recorded.set()
+        return True
+
+    # Records about the board
+
+    def note(self, level, text):
+        """A line for the centre. Kept until the journal can take it; only the last few if it cannot."""
+        self._notes.append((level, text))
+        del self._notes[:-4]
+
+    def change(self, what, version, outcome, reason=""):
+        n = records.change(self._plain, 0, self._clock.uptime_ms(), what, version, outcome, reason, _RECORD_BYTES)
+        return self._append(n, journal.INCIDENT)
+
+    def _write_notes(self):
+        while self._notes:
+            level, text = self._notes[0]
+            n = records.note(self._plain, 0, self._clock.uptime_ms(), level, text, _RECORD_BYTES)
+            if not self._append(n, journal.TELEMETRY):
+                return
+            self._notes.pop(0)
+
+    def _write_clock(self):
+        clock = self._clock
+        if not clock.record_due() and (not clock.known() or self._clock_sequence == self.ring.sequence):
+            return
+        uptime_ms = clock.uptime_ms()
+        unix_ms, error_ms = clock.now()
+        if self._append(records.clock(self._plain, 0, uptime_ms, unix_ms, error_ms, clock.source), journal.TELEMETRY):
+            clock.recorded()
+            self._clock_sequence = self.ring.sequence
+
+    def _write_health(self):
+        now = self._clock.uptime_ms()
+        if self._health_ms is not None and now - self._health_ms < self._config.health_s * 1000:
+            return
+        if self._health_ms is None and not self._clock.known() and now < self._config.health_s * 1000:
+            return  # the first one goes when the centre has answered
+        rssi = self._rssi()
+        pairs = [
+            (1, gc.mem_free()),
+            (2, self.ring.unreleased()),
+            (3, self.ring.lost),
+            (4, self.ring.unusable),
+            (9, self.scans),
+            (10, self._reader.dropped + self.not_ready),
+            (11, self._shipper.failures),
+            (12, self._supervisor.longest_loop_ms),
+            (13, self.longest_verdict_ms),
+            (14, self._reader.state),
+        ]
+        if rssi is not None:
+            pairs[4:4] = ((5, 1), (6, rssi))
+        if self._append(records.health(self._plain, 0, now, pairs), journal.TELEMETRY):
+            self._health_ms = now
+
+    # Keys
+
+    def begin(self, epoch, cause):
+        """Seal with `epoch` from now on; its BOOT record goes in with the first record that has something to say."""
+        version = self._boot[1]
+        uptime_ms = self._clock.uptime_ms
+
+        def intro(buffer, at):
+            return records.boot(buffer, at, uptime_ms(), cause, version, self._config.version)
+
+        self.ring.begin_epoch(epoch, intro)
+        self._epoch_ms = uptime_ms()
+
+    def _renew(self, new_epoch):
+        """In idle time, a slice at a time, make the next day's key."""
+        now = self._clock.uptime_ms()
+        if self._new_epoch is None:
+            if now - self._epoch_ms < _EPOCH_MS:
+                return None
+            self._new_epoch = new_epoch()
+        epoch = None
+        while epoch is None and self._clock.uptime_ms() - now < _SLICE_MS:
+            epoch = next(self._new_epoch)
+        if epoch:
+            self._new_epoch = None
+            old = self.ring.epoch
+            self.begin(epoch, _CAUSE_NEW_KEY)
+            self._shipper.new_epoch(epoch)
+            old.zero()
+        return epoch
+
+    # Chores
+
+    def _show_state(self):
+        self.ready = self.ring.accepts(_SCAN_BYTES, journal.EVENT) and self._reader.reading()
+        self._started = self._started or self.ready
+        if self.ring.full():
+            state = signals.FULL
+        elif not self.ready:
+            state = signals.BROKEN if self._started or self._reader.silent() else signals.STARTING
+        elif self._shipper.online():
+            state = signals.READY
+        else:
+            state = signals.BACKLOG if self.ring.unreleased() > _BACKLOG_SECTORS else signals.OFFLINE
+        self._signals.state(state)
+
+    async def _gate(self):
+        """Wait for a chore's turn; True when the flash gate is open: just after a verdict, or in silence."""
+        try:
+            await asyncio.wait_for_ms(self._verdict.wait(), _TICK_MS)
+        except asyncio.TimeoutError:
+            return self._clock.uptime_ms() - self._scanned_ms >= _SILENCE_MS and not self._reader.partial()
+        self._verdict.clear()
+        await asyncio.sleep_ms(_AFTER_VERDICT_MS)
+        return not self._reader.partial()
+
+    async def run(self, new_epoch, pulse):
+        """The chores: erase ahead through the gate, write what is due about the board, renew the key, show the state."""
+        while True:
+            pulse()
+            ring = self.ring
+            if not self._started and ring.wants_erase():
+                ring.prepare()  # at boot nobody has been told yet to show a card
+                self.note(records.INFO, "boot took a new sector")  # so that the next boot need not erase another
+            self._show_state()
+            if await self._gate():
+                if ring.wants_erase():
+                    ring.prepare()
+                self._write_notes()
+                self._write_clock()
+                self._write_health()
+                if self._renew(new_epoch) is None:
+                    gc.collect()

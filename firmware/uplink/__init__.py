@@ -1,0 +1,1 @@
+"""From the journal to the collector: links, requests, and the words that release data."""
