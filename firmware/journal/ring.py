@@ -233,7 +233,7 @@ class Ring:
         if self._overwrite:
             return False
         sequence = self.sequence
-        if self.offset == SECTOR_BYTES:
+        if self.offset + self._need(_LONGEST_SCAN_BYTES) > SECTOR_BYTES:
             sequence = self._ready or self._next()[0]
             if sequence == 0 or self._unsent(self.index(sequence)):
                 return True
