@@ -338,6 +338,8 @@ class VirtualBoard:
             link.station.connect(ssid, password, payload[0])
         elif op == _ops.POST_WLAN_DISCONNECT:
             link.station.disconnect()
+        elif op == _ops.POST_SEND:
+            link.send(payload[0], payload[1:])
         elif op == _ops.POST_CLOSE:
             link.close(payload[0])
 
@@ -400,9 +402,6 @@ class VirtualBoard:
         elif op == _ops.OP_CONNECT:
             ident, port = struct.unpack_from("<BH", payload)
             self._resume_at(now_us, value=link.connect(ident, port))
-        elif op == _ops.OP_SEND:
-            link.send(payload[0], payload[1:])
-            self._resume_at(now_us)
         elif op == _ops.OP_RECEIVE:
             ident, count = struct.unpack("<BI", payload)
             self._resume_at(now_us, payload=link.receive(ident, count))

@@ -1,9 +1,9 @@
 """The wire to the world: the board's local clock, requests that wait for the world, posts that do not."""
 
+import gc
 import struct
 
 import _ops
-import gc
 
 FOREVER_US = 1 << 60
 # Modelled CPU costs of the chip, in microseconds (see host_tools/simulator/costs.py for where they come from).

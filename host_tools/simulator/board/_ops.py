@@ -10,7 +10,6 @@ OP_RESET = 6
 OP_ENDED = 7
 OP_RESOLVE = 8
 OP_CONNECT = 9
-OP_SEND = 10
 OP_RECEIVE = 11
 OP_NVS_GET = 12
 POST_FIRST = 32
@@ -26,6 +25,7 @@ POST_WLAN_CONNECT = 41
 POST_WLAN_DISCONNECT = 42
 POST_CLOSE = 43
 POST_NVS_SET = 44
+POST_SEND = 45
 
 # What wakes a wait: nothing but its deadline, or any event as well.
 WAIT_SLEEP = 0

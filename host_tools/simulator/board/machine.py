@@ -1,10 +1,10 @@
 """`machine` of the ESP32: UART, Pin, PWM, I2C, WDT, RTC and resets, each a thin hand of the world's model."""
 
 import struct
+import time as _time
 
 import _chip
 import _ops
-import time as _time
 
 PWRON_RESET = 1
 HARD_RESET = 2

@@ -118,7 +118,7 @@ class socket:
         self._until(4, errno.EAGAIN)
         n = min(len(buf), self._room)
         self._room -= n
-        _chip.act(_ops.OP_SEND, bytes((self._id,)) + bytes(buf if n == len(buf) else memoryview(buf)[:n]))
+        _chip.act(_ops.POST_SEND, bytes((self._id,)) + bytes(buf if n == len(buf) else memoryview(buf)[:n]))
         return n
 
     def write(self, buf):

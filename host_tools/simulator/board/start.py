@@ -8,16 +8,16 @@ import _asyncio_virtual
 sys.modules["_asyncio"] = _asyncio_virtual
 del sys.modules["_asyncio_virtual"]
 import gc
+import os
 import random
 import struct
+import time
 
 import _chip
 import _ops
 import esp32
 import machine
 import network
-import os
-import time
 import vfs
 
 

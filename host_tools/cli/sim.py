@@ -1,0 +1,63 @@
+"""`chot sim`: runs a scenario on virtual boards and says whether every promise held."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+from host_tools.errors import EXIT_OK, EXIT_PROMISE_BROKEN
+from host_tools.simulator import scenario as scenarios
+from host_tools.simulator.report import LiveTable, text
+from host_tools.simulator.run import REPOSITORY_FIRMWARE, Run
+from host_tools.text import say
+
+SUMMARY = ("chạy một kịch bản trên bo ảo", "run a scenario on virtual boards")
+EXAMPLE = "chot sim scenarios/demo.toml --json demo.json"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `chot sim`."""
+    parser.add_argument("scenario", type=Path, help=say("tệp kịch bản (TOML)", "scenario file (TOML)"))
+    parser.add_argument("--json", type=Path, help=say("ghi báo cáo vào tệp này", "write the report to this file"))
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        help=say("giữ flash, khoá, nhật ký và cơ sở dữ liệu ở đây", "leave flash, keys, logs and database here"),
+    )
+    parser.add_argument(
+        "--firmware", type=Path, default=REPOSITORY_FIRMWARE, help=say("thư mục firmware", "firmware directory")
+    )
+    parser.add_argument("--seed", type=int, help=say("hạt giống thay cho của kịch bản", "seed instead of the scenario's"))
+    parser.add_argument(
+        "--serve",
+        action="store_true",
+        help=say("chạy xong vẫn mở trang cho tới Ctrl-C", "keep the page up after the run, until Ctrl-C"),
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the scenario, print the table; 0 when every promise held, else 1."""
+    scenario = scenarios.load(args.scenario)
+    if args.seed is not None:
+        scenario.seed = args.seed
+    print(f"{scenario.name} (seed {scenario.seed})")
+    with Run(scenario, firmware=args.firmware, keep=args.keep) as running:
+        print(say(f"Trang của trung tâm: {running.page_url}", f"The centre's page: {running.page_url}"), flush=True)
+        outcome = running.play(LiveTable(running))
+        print("\n" + text(outcome), flush=True)
+        if args.json is not None:
+            args.json.write_text(json.dumps(outcome.as_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        if args.serve:
+            print(say(f"Trang còn mở: {running.page_url} (Ctrl-C để dừng)", f"Page: {running.page_url} (Ctrl-C ends it)"))
+            _until_interrupted()
+    return EXIT_OK if outcome.passed else EXIT_PROMISE_BROKEN
+
+
+def _until_interrupted() -> None:
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        print()

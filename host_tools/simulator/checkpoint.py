@@ -1,0 +1,259 @@
+"""One door of the world: board, scan module, link, the people before it, and the world's own log of all that happened."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from host_tools.build.partitions import find, partition_map
+from host_tools.simulator.board import _ops
+from host_tools.simulator.board_process import OFF, VirtualBoard
+from host_tools.simulator.crowd import Album, Showing
+from host_tools.simulator.flash import Flash
+from host_tools.simulator.kernel import Event, Kernel
+from host_tools.simulator.links import Link
+from host_tools.simulator.runtime import Runtime
+from host_tools.simulator.scan_module import ScanModule
+from host_tools.simulator.scenario import BoardPlan
+from host_tools.simulator.signals import Signal, SignalDecoder
+from host_tools.simulator.uart import UartLine
+
+SCANNER_UART, SCANNER_TX_PIN, SCANNER_RX_PIN = 1, 17, 16
+# A signal later than this after a code's last byte is about something else.
+ANSWER_US = 2_000_000
+
+
+@dataclass
+class Read:
+    """A code that the module has sent. `showing` is what was before it; `signal` what the board answered."""
+
+    at_us: int
+    boot: int
+    payload: bytes
+    showing: Showing | None
+    ready: bool  # the board's lamp had said that it takes cards
+    signal: Signal | None = None
+
+
+@dataclass
+class Beep:
+    """A signal with what was before the module then, as the script knows it."""
+
+    signal: Signal
+    read: Read | None
+
+
+@dataclass
+class Down:
+    """The end of a boot."""
+
+    at_us: int
+    boot: int
+    reason: str
+    torn: bool = False
+
+
+@dataclass
+class Keys:
+    """A board's secrets, as `--keep` leaves them."""
+
+    device_id: bytes
+    device_key: bytes
+    collector_private: bytes
+    list_key: bytes
+
+
+@dataclass
+class Log:
+    """What the world has seen at one door, in order."""
+
+    shown: list[Showing] = field(default_factory=list)
+    reads: list[Read] = field(default_factory=list)
+    beeps: list[Beep] = field(default_factory=list)
+    downs: list[Down] = field(default_factory=list)
+    ready_us: list[int] = field(default_factory=list)
+
+
+class Checkpoint:
+    """A door; `picture_decode` reads pictures for its module, `link` is made by the world and goes to the collector."""
+
+    def __init__(
+        self,
+        plan: BoardPlan,
+        kernel: Kernel,
+        runtime: Runtime,
+        directory: Path,
+        image: bytes,
+        keys: Keys,
+        album: Album,
+        link: Callable[[Callable[[int, int, int], None]], Link],
+        *,
+        seed: str,
+        timing: str,
+    ) -> None:
+        self.plan = plan
+        self.keys = keys
+        self._kernel = kernel
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        path = directory / "flash.bin"
+        path.write_bytes(image)
+        path.chmod(0o600)
+        self.partitions = partition_map(len(image))
+        journal = find(self.partitions, "journal")
+        self.journal = (journal.offset, journal.size)
+        self.flash = Flash(path, random.Random(f"{seed} flash"), timing=timing, journal=self.journal)
+        self.board = VirtualBoard(
+            plan.name,
+            kernel,
+            runtime,
+            self.flash,
+            random.Random(f"{seed} board"),
+            directory / "console.log",
+            mac=keys.device_id[2:],
+            drift_ppm=plan.drift_ppm,
+        )
+        board = self.board
+        self.line = UartLine(
+            kernel,
+            random.Random(f"{seed} line"),
+            tx_pin=SCANNER_TX_PIN,
+            rx_pin=SCANNER_RX_PIN,
+            on_bytes=lambda count: board.notify(_ops.EVENT_UART, SCANNER_UART, count),
+        )
+        board.uarts[SCANNER_UART] = self.line
+        self.link = board.link = link(board.notify)
+        self.module = ScanModule(
+            kernel,
+            random.Random(f"{seed} module"),
+            plan.module,
+            send=self.line.device_sends,
+            decode=album.decode,
+            on_read=self._read,
+        )
+        self.line.device = self.module
+        self.log = Log()
+        self.signals = SignalDecoder(self._signalled)
+        board.on_pin = self.signals.pin
+        board.on_pwm = self.signals.pwm
+        board.on_boot = self._booted
+        board.on_down = self._down
+        self.on_since_us = 0
+        self._showing: Showing | None = None
+        self._hiding: Event | None = None
+        self._cuts = 0
+
+    # Power.
+
+    def power_on(self) -> None:
+        """Board and module get their supply."""
+        if self.board.state == OFF:
+            self.on_since_us = self._kernel.now_us
+            self.board.power_on()
+            self.module.power_on()
+
+    def power_cut(self, off_us: int) -> None:
+        """The supply of board and module goes, and comes back after `off_us`."""
+        if self.board.state == OFF:
+            return
+        self._cuts += 1
+        torn = self.board.power_cut()
+        self.log.downs[-1].torn = torn
+        self.module.power_off()
+        self._kernel.after(off_us, self.power_on)
+
+    def _booted(self, cause: int) -> None:
+        self.signals.boot = self.board.boots
+
+    def _down(self, reason: str) -> None:
+        if self.signals.ready_us is not None:
+            self.log.ready_us.append(self.signals.ready_us - self.on_since_us)
+        self.on_since_us = self._kernel.now_us
+        self.log.downs.append(Down(self._kernel.now_us, self.board.boots, reason))
+        self.signals.dark()
+
+    # People.
+
+    def show(self, showing: Showing) -> None:
+        """Somebody holds a card before the module."""
+        self.log.shown.append(showing)
+        self._showing = showing
+        if self._hiding is not None:
+            self._hiding.cancel()
+        self.module.show(showing.picture)
+        self._hiding = self._kernel.after(showing.hold_ms * 1000, self._hide)
+
+    def _hide(self) -> None:
+        self._showing = self._hiding = None
+        self.module.show(None)
+
+    def _read(self, payload: bytes, last_byte_us: int) -> None:
+        ready = self.signals.ready_us is not None
+        self.log.reads.append(Read(last_byte_us, self.board.boots, payload, self._showing, ready))
+
+    def _signalled(self, signal: Signal) -> None:
+        """A signal answers the oldest unanswered code whose bytes had all arrived, and not too long ago."""
+        answered = None
+        for read in reversed(self.log.reads):
+            if read.boot != signal.boot or read.signal is not None or signal.at_us - read.at_us > ANSWER_US:
+                break
+            if read.at_us <= signal.at_us:
+                answered = read
+        if answered is not None:
+            answered.signal = signal
+        self.log.beeps.append(Beep(signal, answered))
+
+    # At the end.
+
+    def beep_lines(self) -> list[dict[str, Any]]:
+        """The world's log of signals, one JSON object each."""
+        lines = []
+        for beep in self.log.beeps:
+            shown = beep.read.showing if beep.read is not None else None
+            lines.append(
+                {
+                    "time_ms": beep.signal.at_us // 1000,
+                    "board": self.plan.name,
+                    "boot": beep.signal.boot,
+                    "signal": beep.signal.name,
+                    "lamp": beep.signal.lamp,
+                    "shown": shown.label if shown else None,
+                    "scheme": shown.scheme if shown else None,
+                    "card": shown.card if shown else None,
+                }
+            )
+        return lines
+
+    def journal_image(self) -> bytes:
+        """The journal partition as its cells are now."""
+        offset, size = self.journal
+        return self.flash.dump()[offset : offset + size]
+
+    def keep(self, directory: Path) -> None:
+        """Copy what the run leaves behind for whoever looks at it later."""
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in ("flash.bin", "console.log"):
+            shutil.copy(self.directory / name, directory / name)
+            (directory / name).chmod(0o600)
+
+    def figures(self) -> dict[str, Any]:
+        """Counters of the hardware, for the report."""
+        return {
+            "boots": self.board.boots,
+            "power_cuts": self._cuts,
+            "flash": {
+                **asdict(self.flash.counts),
+                "max_erases_of_a_sector": max(self.flash.counts.erases_by_sector.values(), default=0),
+            },
+            "uart_dropped_bytes": self.line.dropped_bytes,
+            "uart_overflows": self.line.overflows,
+            "requests": self.link.requests,
+            "forged": self.link.forged,
+            "associations": self.link.station.associations,
+            "peak_heap_bytes": self.board.peak_heap_bytes,
+            "module_saves": self.module.saves,
+        }

@@ -1,0 +1,272 @@
+"""Scenario files: TOML into validated dataclasses; a mistake is one line that names the place."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from host_tools.cards.people import KINDS
+from host_tools.cards.pictures import MEDIA
+from host_tools.errors import UserError
+from host_tools.simulator.links import LinkOptions
+from host_tools.simulator.runtime import BOARD_HEAP
+from host_tools.simulator.scan_module import ModuleOptions
+from host_tools.text import say
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# Faults that last (`for_ms`, 0: to the end) and faults that happen once.
+LASTING = ("wifi_down", "black_hole", "dns_down", "portal", "forged", "collector_down")
+MOMENTARY = ("power_cut", "power_cut_in_program", "kills", "module_reboot", "uart_bytes", "noise", "ctrl_c")
+
+DEFAULT_CONFIG: dict[str, Any] = {
+    "version": 1,
+    "wifi": [{"ssid": "cho-dong-ba", "password": "gio-mua-dong-bac"}],
+    "repeat_window_s": 60,
+    "record_repeats": False,
+    "journal_full": "refuse",
+    "cards": ["qrqg", "cccd", "bhyt"],
+    "heartbeat_s": 60,
+    "health_s": 900,
+}
+
+
+@dataclass
+class BoardPlan:
+    """One virtual checkpoint; `config` is merged over the default config.json."""
+
+    name: str
+    config: dict[str, Any] = field(default_factory=dict)
+    module: ModuleOptions = field(default_factory=ModuleOptions)
+    link: LinkOptions = field(default_factory=LinkOptions)
+    hardware: str = "esp32-devkitc"
+    power_on_ms: int = 0
+    drift_ppm: int = 0
+
+
+@dataclass
+class Show:
+    """A card held before a board's module: somebody's card of a kind, or any payload (`text`, `hex`, or `fill` bytes)."""
+
+    board: str
+    at_ms: int
+    hold_ms: int = 900
+    person: int = 0
+    kind: str = ""
+    text: str | None = None
+    hex: str | None = None
+    fill: int = 0
+    medium: str = "paper"
+    rotate_deg: float = 0.0
+    dim: float = 1.0
+    blur_px: float = 0.0
+    perspective: float = 0.0
+    torn: bool = False
+
+
+@dataclass
+class Crowd:
+    """Many people, one after the other: `count` showings by `people` different persons from number `first` on."""
+
+    board: str
+    from_ms: int
+    count: int
+    every_ms: int = 1500
+    hold_ms: int = 900
+    people: int = 20
+    first: int = 0
+    kinds: list[str] = field(default_factory=lambda: ["qrqg", "cccd", "bhyt"])
+    media: list[str] = field(default_factory=lambda: list(MEDIA))
+    worn: bool = False  # some rotated, dim or blurred
+
+
+@dataclass
+class Fault:
+    """Something that goes wrong, for one board or (no name) for all of them."""
+
+    kind: str
+    at_ms: int
+    board: str = ""
+    for_ms: int = 0
+    off_ms: int = 1500  # power cuts: how long the supply stays away
+    program: int = 0  # power_cut_in_program: so many whole programs after at_ms come first
+    share: float = 0.5  # how much of the operation has been done when the power goes
+    count: int = 1  # kills: so many, at seeded moments up to `to_ms`
+    to_ms: int = 0
+    hex: str = ""
+    size: int = 0  # noise: so many random bytes
+
+
+@dataclass
+class Expect:
+    """What must hold at the end; a count that is None is not judged. Counts are sums over all boards."""
+
+    shown: int | None = None
+    read: int | None = None
+    recorded: int | None = None
+    not_card: int | None = None
+    repeat: int | None = None
+    refused: int | None = None
+    fault: int | None = None
+    collected: int | None = None
+    lost: int = 0
+    power_cuts: int | None = None
+    torn_programs: int | None = None
+    min_recorded: int = 0
+    min_forged: int = 0
+    watchdog_resets: int = 0
+    unanswered: int | None = 0  # codes that a ready board neither beeped for nor refused
+    verdict_latency_ms: int = 150
+    ready_ms: int = 5000
+
+
+@dataclass
+class Scenario:
+    """One run of the world."""
+
+    name: str
+    boards: list[BoardPlan]
+    duration_s: int
+    seed: int = 1
+    start: str = "2026-03-02T00:00:00Z"
+    settle_s: int = 120
+    flash_timing: str = "typical"
+    heap: str = BOARD_HEAP
+    shows: list[Show] = field(default_factory=list)
+    crowds: list[Crowd] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    expect: Expect = field(default_factory=Expect)
+
+    @property
+    def start_ms(self) -> int:
+        """UTC of the beginning, ms since 1970."""
+        moment = datetime.fromisoformat(self.start.replace("Z", "+00:00"))
+        return int(moment.astimezone(timezone.utc).timestamp() * 1000)
+
+
+_TABLES = {"board": "boards", "show": "shows", "crowd": "crowds", "fault": "faults"}
+
+
+def load(path: Path) -> Scenario:
+    """The scenario in a file; UserError says what is wrong and where."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or say("không phải văn bản UTF-8", "not UTF-8 text")
+        raise _wrong(str(path), reason) from None
+    return parse(text, str(path))
+
+
+def parse(text: str, where: str = "scenario") -> Scenario:
+    """The scenario in a TOML text."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _wrong(where, str(error)) from None
+    raw = {_TABLES.get(key, key): value for key, value in raw.items()}
+    scenario: Scenario = _make(Scenario, raw, where)
+    _check(scenario, where)
+    return scenario
+
+
+def _wrong(where: str, what: str) -> UserError:
+    return UserError(f"{where}: {what}", hint=say("xem scenarios/demo.toml", "scenarios/demo.toml shows how it is written"))
+
+
+def _make(cls: type, raw: Any, where: str) -> Any:
+    """An instance of a dataclass from a TOML table, every member checked against its type."""
+    if not isinstance(raw, dict):
+        raise _wrong(where, say("phải là một bảng", "must be a table"))
+    hints = get_type_hints(cls)
+    members = {item.name: item for item in dataclasses.fields(cls)}
+    for key in raw:
+        if key not in members:
+            raise _wrong(where, say(f"không có mục '{key}'", f"there is no '{key}'"))
+    values = {key: _value(hints[key], value, f"{where}: {key}") for key, value in raw.items()}
+    for name, item in members.items():
+        needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+        if needed and name not in values:
+            shown = next((table for table, member in _TABLES.items() if member == name), name)
+            raise _wrong(where, say(f"thiếu '{shown}'", f"'{shown}' is missing"))
+    return cls(**values)
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _make(kind, value, where)
+    if get_origin(kind) is list:
+        if not isinstance(value, list):
+            raise _wrong(where, say("phải là một danh sách", "must be a list"))
+        return [_value(get_args(kind)[0], item, f"{where} {index}") for index, item in enumerate(value, 1)]
+    if get_origin(kind) is dict:
+        key_kind = get_args(kind)[0]
+        if not isinstance(value, dict):
+            raise _wrong(where, say("phải là một bảng", "must be a table"))
+        if key_kind is int:
+            try:
+                return {int(key, 16): _value(int, item, where) for key, item in value.items()}
+            except ValueError:
+                raise _wrong(where, say("tên thanh ghi phải là hex", "a register is named in hex")) from None
+        return value
+    allowed = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if float in allowed and type(value) is int:
+        return float(value)
+    if type(value) not in allowed:
+        names = " / ".join(item.__name__ for item in allowed if item is not type(None))
+        raise _wrong(where, say(f"phải là {names}", f"must be {names}"))
+    if type(value) is int and value < 0:
+        raise _wrong(where, say("không được âm", "must not be negative"))
+    return value
+
+
+def _check(scenario: Scenario, where: str) -> None:
+    """What types cannot say."""
+    names = [plan.name for plan in scenario.boards]
+    if not names or len(set(names)) != len(names):
+        raise _wrong(where, say("cần ít nhất một board, tên khác nhau", "it takes at least one board, each of its own name"))
+    if scenario.flash_timing not in ("typical", "worst"):
+        raise _wrong(where, say("flash_timing là typical hoặc worst", "flash_timing is typical or worst"))
+    try:
+        scenario.start_ms  # noqa: B018 - evaluated for its error
+    except ValueError:
+        raise _wrong(where, say(f"start không phải thời điểm: {scenario.start}", f"start is no moment: {scenario.start}")) from None
+    for label, items in (("show", scenario.shows), ("crowd", scenario.crowds), ("fault", scenario.faults)):
+        for index, item in enumerate(items, 1):
+            if item.board not in names and not (label == "fault" and item.board == ""):
+                raise _wrong(f"{where}: {label} {index}", say(f"không có board '{item.board}'", f"no board '{item.board}'"))
+    for index, show in enumerate(scenario.shows, 1):
+        ways = [bool(show.kind), show.text is not None, show.hex is not None, show.fill > 0]
+        if sum(ways) != 1:
+            said = say("cần đúng một trong kind, text, hex, fill", "it takes exactly one of kind, text, hex, fill")
+            raise _wrong(f"{where}: show {index}", said)
+        _check_names(f"{where}: show {index}", [show.kind] if show.kind else [], [show.medium])
+        _check_hex(f"{where}: show {index}", show.hex or "")
+    for index, crowd in enumerate(scenario.crowds, 1):
+        _check_names(f"{where}: crowd {index}", crowd.kinds, crowd.media)
+        if not (crowd.people and crowd.kinds and crowd.media):
+            raise _wrong(f"{where}: crowd {index}", say("people, kinds, media trống", "people, kinds or media is empty"))
+    for index, fault in enumerate(scenario.faults, 1):
+        if fault.kind not in LASTING + MOMENTARY:
+            raise _wrong(f"{where}: fault {index}", say(f"không có kind '{fault.kind}'", f"no kind '{fault.kind}'"))
+        _check_hex(f"{where}: fault {index}", fault.hex)
+
+
+def _check_names(where: str, kinds: list[str], media: list[str]) -> None:
+    for name, known in [(kind, KINDS) for kind in kinds] + [(medium, tuple(MEDIA)) for medium in media]:
+        if name not in known:
+            raise _wrong(where, say(f"không có '{name}': {', '.join(known)}", f"no '{name}': {', '.join(known)}"))
+
+
+def _check_hex(where: str, text: str) -> None:
+    try:
+        bytes.fromhex(text)
+    except ValueError:
+        raise _wrong(where, say("hex sai", "hex is not hex")) from None

@@ -1,0 +1,206 @@
+"""The world of a scenario: checkpoints, people, faults and the real collector, all on one virtual clock."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import random
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from host_tools.build.bundle import compile_bundle
+from host_tools.build.identity import Identity
+from host_tools.build.image import assemble
+from host_tools.collector.server import CollectorServer
+from host_tools.collector.store import Store
+from host_tools.formats.keys import collector_public
+from host_tools.simulator import scenario as plans
+from host_tools.simulator.checkpoint import Checkpoint, Keys
+from host_tools.simulator.crowd import Album, showings
+from host_tools.simulator.kernel import Kernel
+from host_tools.simulator.links import Link
+from host_tools.simulator.runtime import Runtime
+from host_tools.simulator.scenario import Fault, Scenario
+
+FLASH_SIZE = 4 << 20
+COLLECTOR_URL = "http://127.0.0.1:8080"
+# Moments of seeded kills fall on any microsecond; two of them lie at least this far apart.
+_KILL_SPACING_US = 50_000
+
+
+class World:
+    """Everything of one run, in `directory`. `firmware` is the tree that the boards run, unmodified."""
+
+    def __init__(self, scenario: Scenario, directory: Path, firmware: Path, *, album: Album | None = None) -> None:
+        self.scenario = scenario
+        self.directory = directory
+        self.kernel = Kernel()
+        self.album = album or Album()
+        self._rng = random.Random(f"world {scenario.seed}")
+        directory.mkdir(parents=True, exist_ok=True)
+        self.database = directory / "collector.db"
+        self.collector_private = _secret(scenario, "collector")
+        self.collector = CollectorServer(self.database, [self.collector_private], clock_ms=self.utc_ms)
+        self.collector_port = self.collector.start()
+        self.runtime = Runtime(directory / "stand-ins", heap=scenario.heap)
+        self.checkpoints: dict[str, Checkpoint] = {}
+        try:
+            for index, plan in enumerate(scenario.boards):
+                self._add(index, plan, firmware)
+            self._plan_people()
+            for fault in scenario.faults:
+                self._plan_fault(fault)
+        except BaseException:
+            self.close()
+            raise
+
+    def utc_ms(self) -> int:
+        """Virtual UTC."""
+        return self.scenario.start_ms + self.kernel.now_us // 1000
+
+    def close(self) -> None:
+        """Stop boards and collector."""
+        for checkpoint in self.checkpoints.values():
+            checkpoint.board.close()
+            checkpoint.flash.close()
+        self.collector.stop()
+
+    def _add(self, index: int, plan: plans.BoardPlan, firmware: Path) -> None:
+        seed = f"{self.scenario.seed} {plan.name}"
+        keys = Keys(
+            device_id=b"\0\0\x02\xc4\x07" + index.to_bytes(3, "big"),
+            device_key=_secret(self.scenario, f"device {plan.name}"),
+            collector_private=self.collector_private,
+            list_key=_secret(self.scenario, f"list {plan.name}"),
+        )
+        identity = Identity(
+            device_id=keys.device_id,
+            device_key=keys.device_key,
+            collector_public=collector_public(self.collector_private),
+            collector_url=COLLECTOR_URL,
+            list_key=keys.list_key,
+        )
+        config = {**plans.DEFAULT_CONFIG, **plan.config}
+        image = assemble(_bundle(firmware, plan.hardware), config, identity, FLASH_SIZE)
+        with Store(self.database) as store:
+            store.register_device(keys.device_id, keys.device_key, plan.name, self.scenario.start_ms)
+        network = config["wifi"][0] if config.get("wifi") else {"ssid": "", "password": ""}
+
+        def link(notify: Callable[[int, int, int], None]) -> Link:
+            return Link(
+                self.kernel,
+                random.Random(f"{seed} link"),
+                plan.link,
+                ssid=network["ssid"],
+                password=network["password"],
+                collector=("127.0.0.1", self.collector_port),
+                collector_port=urlsplit(COLLECTOR_URL).port or 80,
+                clock_ms=self.utc_ms,
+                notify=notify,
+            )
+
+        checkpoint = Checkpoint(
+            plan,
+            self.kernel,
+            self.runtime,
+            self.directory / plan.name.replace(" ", "-").replace("/", "-"),
+            image,
+            keys,
+            self.album,
+            link,
+            seed=seed,
+            timing=self.scenario.flash_timing,
+        )
+        self.checkpoints[plan.name] = checkpoint
+        self.kernel.at(plan.power_on_ms * 1000, checkpoint.power_on)
+
+    def _plan_people(self) -> None:
+        """People come one after the other: the next showing is put into the future when its turn comes."""
+        queue = iter(showings(self.scenario, self.album))
+
+        def step() -> None:
+            showing = next(queue, None)
+            if showing is not None:
+                checkpoint = self.checkpoints[showing.board]
+                self.kernel.at(showing.at_ms * 1000, lambda: (checkpoint.show(showing), step()))
+
+        step()
+
+    # Faults.
+
+    def _plan_fault(self, fault: Fault) -> None:
+        for checkpoint in self.checkpoints.values():
+            if fault.board in ("", checkpoint.plan.name):
+                if fault.kind in plans.LASTING:
+                    self._plan_lasting(fault, checkpoint)
+                elif fault.kind == "kills":
+                    self._plan_kills(fault, checkpoint)
+                else:
+                    self.kernel.at(fault.at_ms * 1000, functools.partial(self._strike, fault, checkpoint))
+
+    def _plan_lasting(self, fault: Fault, checkpoint: Checkpoint) -> None:
+        self.kernel.at(fault.at_ms * 1000, functools.partial(_set_lasting, fault.kind, checkpoint, True))
+        if fault.for_ms:
+            end_us = (fault.at_ms + fault.for_ms) * 1000
+            self.kernel.at(end_us, functools.partial(_set_lasting, fault.kind, checkpoint, False))
+
+    def _plan_kills(self, fault: Fault, checkpoint: Checkpoint) -> None:
+        """`count` power cuts at seeded moments between `at_ms` and `to_ms`; the supply is back before the next one."""
+        first_us, last_us = fault.at_ms * 1000, fault.to_ms * 1000
+        moments = sorted(self._rng.randrange(first_us, last_us) for _ in range(fault.count))
+        previous_us = 0
+        for moment_us in moments:
+            moment_us = max(moment_us, previous_us + fault.off_ms * 1000 + _KILL_SPACING_US)
+            previous_us = moment_us
+            self.kernel.at(moment_us, functools.partial(checkpoint.power_cut, fault.off_ms * 1000))
+
+    def _strike(self, fault: Fault, checkpoint: Checkpoint) -> None:
+        if fault.kind == "power_cut":
+            checkpoint.power_cut(fault.off_ms * 1000)
+        elif fault.kind == "power_cut_in_program":
+            cut = functools.partial(checkpoint.power_cut, fault.off_ms * 1000)
+            checkpoint.board.cut_in_program = (fault.program, fault.share, cut)
+        elif fault.kind == "module_reboot":
+            checkpoint.module.reboot()
+        elif fault.kind == "uart_bytes":
+            checkpoint.line.device_sends(bytes.fromhex(fault.hex), checkpoint.module.baud)
+        elif fault.kind == "noise":
+            checkpoint.line.device_sends(self._rng.randbytes(fault.size), checkpoint.module.baud)
+        elif fault.kind == "ctrl_c":
+            checkpoint.board.interrupt()
+
+
+def _set_lasting(kind: str, checkpoint: Checkpoint, on: bool) -> None:
+    link = checkpoint.link
+    if kind == "wifi_down":
+        link.station.set_access_point(not on)
+    elif kind == "black_hole":
+        link.set_black_hole(on)
+    elif kind == "dns_down":
+        link.dns_works = not on
+    elif kind == "portal":
+        link.portal = on
+    elif kind == "forged":
+        link.forging = on
+    elif kind == "collector_down":
+        link.collector_up = not on
+
+
+def _secret(scenario: Scenario, name: str) -> bytes:
+    """A key of the virtual world: the same seed gives the same run, and nothing here guards anything real."""
+    return hashlib.sha256(f"chot simulator {scenario.seed} {name}".encode()).digest()
+
+
+_compiled: dict[tuple[Path, str, bytes], dict[str, bytes]] = {}
+
+
+def _bundle(firmware: Path, hardware: str) -> dict[str, bytes]:
+    """The compiled firmware, once for each state of its sources."""
+    digest = hashlib.sha256()
+    for path in sorted(firmware.rglob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    key = (firmware, hardware, digest.digest())
+    if key not in _compiled:
+        _compiled[key] = compile_bundle(firmware, hardware)
+    return _compiled[key]
