@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from host_tools.collector.doorman import Doorman
 from host_tools.collector.opening import Opened, open_request, whole
@@ -35,6 +36,9 @@ from host_tools.text import say
 CONTENT_TYPE = "application/x-chot"
 # A full request over the slowest link that a board is left on (GPRS, 1 KB/s).
 BODY_TIMEOUT_S = 90.0
+# How long a refused sender may go on sending before it is cut off, so that it can read why.
+LINGERING_S = 0.5
+SHUTDOWN_S = 2.0
 REMEMBERED_DEVICES = 1024
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
@@ -45,6 +49,9 @@ SECURITY_HEADERS = {
 }
 
 log = logging.getLogger(__name__)
+http_log = logging.getLogger(__name__ + ".http")
+# Garbage from strangers is answered 400; a traceback for each would only fill the log.
+http_log.addFilter(lambda entry: not (entry.exc_info and isinstance(entry.exc_info[1], HttpProcessingError)))
 
 
 class _Taken(NamedTuple):
@@ -184,7 +191,14 @@ class CollectorServer:
         app.router.add_post("/v1/journal", self._journal)
         app.router.add_get("/v1/state", self._show_state)
         app.router.add_get("/", self._show_page)
-        runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=2.0)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            auto_decompress=False,  # nothing a board sends is packed, and a packed body has no honest length
+            lingering_time=LINGERING_S,
+            logger=http_log,
+            shutdown_timeout=SHUTDOWN_S,
+        )
         try:
             await runner.setup()
             assert runner.server is not None

@@ -258,7 +258,7 @@ class Store:
 
     def _quarantine(self, device_id: bytes, item: Quarantined, received_ms: int) -> None:
         place = f"{item.generation}:{item.sequence}:{item.offset}:".encode()
-        digest = hashlib.sha256(place + item.epoch_public + item.data).digest()
+        digest = hashlib.sha256(place + item.data).digest()
         added = self.db.execute(
             "INSERT OR IGNORE INTO quarantine"
             " (device_id, digest, generation, sequence, offset, epoch_public, data, reason, received_ms)"

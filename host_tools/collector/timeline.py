@@ -74,11 +74,14 @@ def drift_ms(distance_ms: int) -> int:
 
 
 def _interpolated(before: Reading, after: Reading, uptime_ms: int) -> tuple[int, int]:
-    """On the line between two readings, with the error of the nearer one and 50 ppm of the distance to it."""
-    nearer = before if uptime_ms - before.uptime_ms <= after.uptime_ms - uptime_ms else after
-    span = after.uptime_ms - before.uptime_ms
-    moved = (after.unix_ms - before.unix_ms) * (uptime_ms - before.uptime_ms)
-    error = nearer.error_ms + drift_ms(uptime_ms - nearer.uptime_ms)
+    """On the line between two readings, with the error of the nearer one and 50 ppm of the distance to it. The line bends
+    with the farther one too, so where that is much worse, the error is what the line itself may be off."""
+    into, left = uptime_ms - before.uptime_ms, after.uptime_ms - uptime_ms
+    span = into + left
+    nearer = before if into <= left else after
+    moved = (after.unix_ms - before.unix_ms) * into
+    of_line = -(-(before.error_ms * left + after.error_ms * into) // span)
+    error = max(nearer.error_ms, of_line) + drift_ms(min(into, left))
     return before.unix_ms + moved // span - error, before.unix_ms - (-moved // span) + error
 
 
