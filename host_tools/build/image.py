@@ -17,8 +17,8 @@ from host_tools.text import say
 CONFIG_PATH = "config.json"
 CONFIG_MAX_BYTES = 4096
 
-# The sizes with which MicroPython's VfsLfs2 mounts a block device when nobody says otherwise (extmod/vfs_lfs.c): a
-# file small enough for littlefs to keep inside its directory must fit into the board's cache too, so they are equal.
+# The sizes with which MicroPython's VfsLfs2 makes and mounts a file system when nobody says otherwise
+# (extmod/vfs_lfs.c), so that the image is laid out as the board itself would do it.
 _READ_BYTES = 32
 _PROGRAM_BYTES = 32
 _LOOKAHEAD_BYTES = 32

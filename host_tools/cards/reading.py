@@ -20,10 +20,8 @@ def read(picture: Image.Image | str | os.PathLike[str]) -> bytes | None:
     ECI. UserError when the file is missing or not a picture.
     """
     image = picture if isinstance(picture, Image.Image) else _open(picture)
-    for barcode in zxingcpp.read_barcodes(image.convert("L"), formats=_QR):
-        if barcode.valid:
-            return bytes(barcode.bytes)
-    return None
+    found = zxingcpp.read_barcodes(image.convert("L"), formats=_QR)
+    return bytes(found[0].bytes) if found else None
 
 
 def _open(path: str | os.PathLike[str]) -> Image.Image:

@@ -12,6 +12,8 @@ from host_tools.build.identity import Identity
 
 RING = 'def where(divisor):\n    """Fails on purpose."""\n    value = 1\n    return value // divisor\n'
 
+WORDS = "0123456789" * 30
+
 
 @pytest.fixture
 def firmware(tmp_path: Path) -> Path:
@@ -21,6 +23,8 @@ def firmware(tmp_path: Path) -> Path:
     (root / "main.py").write_text("import journal.ring\n")
     (root / "board.py").write_text("SCANNER_TX = 99\n")
     (root / "journal" / "ring.py").write_text(RING)
+    # Longer than the board's cache of 128 bytes.
+    (root / "journal" / "words.py").write_text(f"WORDS = {WORDS!r}\n")
     (root / "journal" / "__init__.py").write_text('"""A package."""\n')
     (root / "journal" / "notes.txt").write_text("not for the board")
     return root

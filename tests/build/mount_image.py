@@ -58,6 +58,7 @@ sys.path[:] = ["/flash"]
 
 import board  # noqa: E402
 from journal.ring import where  # noqa: E402
+from journal.words import WORDS  # noqa: E402
 
 with open("/flash/config.json") as file:
     config = json.load(file)
@@ -81,6 +82,14 @@ except ZeroDivisionError as error:
     trace = text.getvalue()
 print(
     json.dumps(
-        {"files": files, "tx": board.SCANNER_TX, "config": config, "kept": kept, "main": main, "trace": trace}
+        {
+            "files": files,
+            "tx": board.SCANNER_TX,
+            "words": WORDS,
+            "config": config,
+            "kept": kept,
+            "main": main,
+            "trace": trace,
+        }
     )
 )

@@ -61,6 +61,7 @@ def test_any_bytes(data: bytes) -> None:
 
 @pytest.mark.parametrize("size", [1091, 1658, 2331, 2900, 2953])
 def test_the_longest_payloads(size: int) -> None:
+    """2953 bytes fit only into a symbol of one byte segment without ECI, as real cards have it."""
     data = (b"0123456789abcdef" * 200)[:size]
     picture = draw(data, "paper", seed=2)
     assert symbol_version(data) >= 22
