@@ -151,7 +151,7 @@ def run(args: argparse.Namespace) -> int:
     if not visits:
         print(say(f"thẻ {card}: không có lượt quét nào", f"card {card}: no scan of it is known"))
         return EXIT_OK
-    print(say(f"thẻ {card}: {len(visits)} lượt", f"card {card}: {len(visits)} visits"))
+    print(say(f"thẻ {card}, số lượt: {len(visits)}", f"card {card}, visits: {len(visits)}"))
     for visit in visits:
         print(f"  {_printable(visit.checkpoint)}  {_start(visit)}")
     if not contacts:
@@ -161,7 +161,7 @@ def run(args: argparse.Namespace) -> int:
     rows = [header.split("|")]
     for found in contacts:
         sure = say("chắc chắn", "certain") if found.certain else say("có thể", "possible")
-        minutes = f"≤ {-(-found.longest_ms // MS_PER_MINUTE)} min"
+        minutes = f"{max(1, round(found.longest_ms / MS_PER_MINUTE))} min"
         place = _printable(found.visit.checkpoint)
         other = found.other
         span = [_shown(found.from_ms), _shown(found.to_ms)]

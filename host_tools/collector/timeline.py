@@ -74,8 +74,8 @@ def drift_ms(distance_ms: int) -> int:
 
 
 def _interpolated(before: Reading, after: Reading, uptime_ms: int) -> tuple[int, int]:
-    """On the line between two readings, with the error of the nearer one and 50 ppm of the distance to it. The line bends
-    with the farther one too, so where that is much worse, the error is what the line itself may be off."""
+    """On the line between two readings, with the error of the nearer one and 50 ppm of the distance to it. The line
+    hangs on the farther one too, so where that is much worse, the error is what the line itself may be off."""
     into, left = uptime_ms - before.uptime_ms, after.uptime_ms - uptime_ms
     span = into + left
     nearer = before if into <= left else after

@@ -119,15 +119,15 @@ class Tracer:
         """Other cards whose visits overlap these; for each visit and card the surest overlap, then the longest."""
         own = {visit.packed for visit in visits}
         places = {visit.checkpoint for visit in visits}
-        best: dict[tuple[Visit, tuple[int, bytes]], Contact] = {}
+        best: dict[tuple[int, tuple[int, bytes]], Contact] = {}
         for other in self._others(places):
             if other.packed in own:
                 continue
-            for visit in visits:
+            for number, visit in enumerate(visits):
                 found = contact(visit, other)
-                known = best.get((visit, other.packed))
+                known = best.get((number, other.packed))
                 if found and (not known or (found.certain, found.longest_ms) > (known.certain, known.longest_ms)):
-                    best[visit, other.packed] = found
+                    best[number, other.packed] = found
         return sorted(best.values(), key=lambda found: (found.visit.scan.latest_ms, not found.certain, found.from_ms))
 
     def _others(self, places: set[str]) -> Iterable[Visit]:
