@@ -104,7 +104,7 @@ class StateView:
                 entry = places.setdefault(name, {"checkpoint": name, "scans": 0, "not_cards": 0, "last_minute": 0})
                 entry["scans"] += share.scans
                 entry["not_cards"] += share.not_cards
-                entry["last_minute"] += sum(now - LAST_MINUTE_MS <= scan.latest_ms for scan in share.recent)
+                entry["last_minute"] += sum(scan.earliest_ms >= now - LAST_MINUTE_MS for scan in share.recent)
                 last = max(share.recent, key=lambda scan: (scan.latest_ms, scan.earliest_ms), default=None)
                 if last is not None and last.latest_ms >= entry.get("last_latest", 0):
                     entry["last_earliest"], entry["last_latest"] = last.earliest_ms, last.latest_ms

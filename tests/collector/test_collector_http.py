@@ -163,8 +163,12 @@ def test_the_state_says_what_boards_say_and_names_no_card(centre) -> None:
     }
     assert described["clock_known"] and described["last_seen"] == centre.now_ms
     board.new_epoch(cause=1)
+    board.scan("5")
     centre.send(board)
-    assert not centre.state()["boards"][0]["clock_known"]
+    state = centre.state()
+    assert not state["boards"][0]["clock_known"]
+    # A scan that no clock places is not said to be of the last minute.
+    assert (state["checkpoints"][0]["scans"], state["checkpoints"][0]["last_minute"]) == (4, 2)
 
 
 def test_the_state_of_a_long_journal_equals_that_of_a_short_one(centre) -> None:

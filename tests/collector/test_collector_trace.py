@@ -56,7 +56,7 @@ def test_same_place_and_time(centre) -> None:
     # An hour apart to the second and an hour's stay: by 50 ppm they may just have met.
     assert others(contacts(centre, "333333")) == [("222222", True), ("555555", True), ("444444", False)]
     assert others(contacts(centre, "666666")) == []
-    assert others(contacts(centre, "111111", stay_minutes=9)) == []
+    assert others(contacts(centre, "111111", stay_minutes=8)) == []
 
 
 def test_only_who_went_in_was_there(centre) -> None:
