@@ -15,7 +15,7 @@ from host_tools.text import say
 ENTRY = "main.py"
 BOARD_MODULE = "board.py"
 # Level 2 drops assertions and keeps line numbers, so that a crash at a door still says where; level 3 would drop those
-# too and save 9 % (measured on the drivers, the journal and the uplink: 12,018 bytes became 10,976).
+# too and save one byte in thirteen (measured: 30,664 bytes became 28,377).
 OPTIMISATION = 2
 _COMPILE_TIMEOUT_S = 60
 
