@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from host_tools.simulator.board import _ops
@@ -26,6 +27,16 @@ _Y2000_MS = 946_684_800_000
 FLASH_ERROR = 1
 
 OFF, BOOTING, RUNNING, WAITING, BUSY, ENDED, STUCK = "off", "booting", "running", "waiting", "busy", "ended", "stuck"
+
+
+@dataclass
+class PlannedCut:
+    """The power goes inside a flash operation to come: after `skip` others, when `share` of it is done."""
+
+    cut: Callable[[], None]
+    share: float = 0.5
+    skip: int = 0
+    programs_only: bool = True
 
 
 class VirtualBoard:
@@ -83,8 +94,7 @@ class VirtualBoard:
         self._rtc_zero_us = 0
         self._rtc_base_us = 0
         self._waiting_cause = 0
-        # Set by the world: the power goes inside the next so-many-th flash program.
-        self.cut_in_program: tuple[int, float, Callable[[], None]] | None = None
+        self._planned_cut: PlannedCut | None = None
 
     # Power and resets.
 
@@ -174,6 +184,10 @@ class VirtualBoard:
         self._interrupt = True
         if self.state in (WAITING, ENDED):
             self._resume_at(self._kernel.now_us + CONSOLE_US)
+
+    def plan_cut(self, plan: PlannedCut) -> None:
+        """Let the power go inside a flash operation to come."""
+        self._planned_cut = plan
 
     def set_input(self, pin: int, level: int) -> None:
         """An input pin changes."""
@@ -421,11 +435,12 @@ class VirtualBoard:
             self.faults.append(f"{self.name}: {error}")
             self._resume_at(now_us, value=FLASH_ERROR)
             return
-        if operation.data is not None and self.cut_in_program is not None:
-            left, share, cut = self.cut_in_program
-            self.cut_in_program = (left - 1, share, cut) if left > 0 else None
-            if left == 0:
-                self._kernel.at(now_us + int(operation.duration_us * share), cut)
+        plan = self._planned_cut
+        if plan is not None and (operation.data is not None or not plan.programs_only):
+            if plan.skip == 0:
+                self._planned_cut = None
+                self._kernel.at(now_us + int(operation.duration_us * plan.share), plan.cut)
+            plan.skip -= 1
         address, size, erase = operation.address, operation.size, operation.data is None
         self._wake = self._kernel.at(now_us + operation.duration_us, lambda: self._flash_done(address, size, erase))
 

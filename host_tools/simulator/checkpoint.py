@@ -23,8 +23,8 @@ from host_tools.simulator.signals import Signal, SignalDecoder
 from host_tools.simulator.uart import UartLine
 
 SCANNER_UART, SCANNER_TX_PIN, SCANNER_RX_PIN = 1, 17, 16
-# A signal later than this after a code's last byte is about something else.
-ANSWER_US = 2_000_000
+# A signal later than this after a code's last byte is about something else (modules pause a second between codes).
+ANSWER_US = 900_000
 
 
 @dataclass
@@ -98,6 +98,7 @@ class Checkpoint:
         self.plan = plan
         self.keys = keys
         self._kernel = kernel
+        self._album = album
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         path = directory / "flash.bin"
@@ -184,7 +185,7 @@ class Checkpoint:
         self._showing = showing
         if self._hiding is not None:
             self._hiding.cancel()
-        self.module.show(showing.picture)
+        self.module.show(self._album.picture(showing))
         self._hiding = self._kernel.after(showing.hold_ms * 1000, self._hide)
 
     def _hide(self) -> None:

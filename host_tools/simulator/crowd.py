@@ -6,6 +6,7 @@ import hashlib
 import io
 import random
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
@@ -15,7 +16,7 @@ from host_tools.cards.reading import read
 from host_tools.simulator.scenario import Crowd, Scenario, Show
 
 # How a worn card of a crowd may look: arguments of `draw`. All of them can be read.
-_WORN = (
+_WORN: tuple[dict[str, Any], ...] = (
     {},
     {"rotate_deg": 20.0},
     {"dim": 0.5},
@@ -27,12 +28,15 @@ _WORN = (
 
 @dataclass(frozen=True)
 class Showing:
-    """One picture before one module for a while. `scheme` and `card` are what must arrive; None: nothing can be read."""
+    """One card before one module for a while: its payload on a medium, held as `how` says (arguments of `draw`).
+    `scheme` and `card` are what must arrive; None: nothing can be read."""
 
     board: str
     at_ms: int
     hold_ms: int
-    picture: bytes
+    payload: bytes
+    medium: str
+    how: tuple[tuple[str, Any], ...]
     scheme: int | None
     card: str | None
     label: str
@@ -42,16 +46,16 @@ class Album:
     """Draws each picture once and reads each picture once, however often it is shown."""
 
     def __init__(self) -> None:
-        self._drawn: dict[tuple[object, ...], bytes] = {}
+        self._drawn: dict[tuple[Any, ...], bytes] = {}
         self._read: dict[bytes, bytes | None] = {}
 
-    def picture(self, payload: bytes, medium: str, **how: object) -> bytes:
-        """The PNG of a payload on a medium; `how` as `draw` takes it."""
-        key = (payload, medium, *sorted(how.items()))
+    def picture(self, showing: Showing) -> bytes:
+        """The PNG that is before the lens."""
+        key = (showing.payload, showing.medium, *showing.how)
         found = self._drawn.get(key)
         if found is None:
             encoded = io.BytesIO()
-            draw(payload, medium, **how).save(encoded, "PNG", compress_level=1)  # type: ignore[arg-type]
+            draw(showing.payload, showing.medium, **dict(showing.how)).save(encoded, "PNG", compress_level=1)
             found = self._drawn[key] = encoded.getvalue()
         return found
 
@@ -63,32 +67,32 @@ class Album:
         return self._read[digest]
 
 
-def showings(scenario: Scenario, album: Album) -> list[Showing]:
+def showings(scenario: Scenario) -> list[Showing]:
     """Everything that is shown in a scenario, in order of time."""
-    found = [_shown(show, album) for show in scenario.shows]
+    found = [_shown(show) for show in scenario.shows]
     for index, crowd in enumerate(scenario.crowds):
-        found += _crowd(crowd, album, random.Random(f"crowd {scenario.seed} {index}"))
+        found += _crowd(crowd, random.Random(f"crowd {scenario.seed} {index}"))
     return sorted(found, key=lambda showing: showing.at_ms)
 
 
-def _shown(show: Show, album: Album) -> Showing:
+def _shown(show: Show) -> Showing:
     if show.kind:
         who = people.person(show.person)
-        payload, card, label = people.payload(show.kind, who), people.expected(show.kind, who), f"{show.kind} {show.person}"
+        payload, card = people.payload(show.kind, who), people.expected(show.kind, who)
+        label = f"{show.kind} {show.person}"
     else:
         payload = _payload(show)
         card, label = people.expected_text(payload), f"{len(payload)} bytes"
-    picture = album.picture(
-        payload,
-        show.medium,
-        rotate_deg=show.rotate_deg,
-        dim=show.dim,
-        blur_px=show.blur_px,
-        perspective=show.perspective,
-        torn=show.torn,
-        seed=show.person,
-    )
-    return _showing(show.board, show.at_ms, show.hold_ms, picture, None if show.torn else card, label)
+    how = {
+        "rotate_deg": show.rotate_deg,
+        "dim": show.dim,
+        "blur_px": show.blur_px,
+        "perspective": show.perspective,
+        "torn": show.torn,
+        "seed": show.person,
+    }
+    readable = None if show.torn else card
+    return _showing(show.board, show.at_ms, show.hold_ms, payload, show.medium, how, readable, label)
 
 
 def _payload(show: Show) -> bytes:
@@ -100,25 +104,33 @@ def _payload(show: Show) -> bytes:
     return bytes(33 + (i * 7 + show.fill) % 90 for i in range(show.fill))
 
 
-def _showing(board: str, at_ms: int, hold_ms: int, picture: bytes, card: people.Card | None, label: str) -> Showing:
-    if card is None:
-        return Showing(board, at_ms, hold_ms, picture, None, None, label)
-    name = card.id if isinstance(card.id, str) else card.id.hex()
-    return Showing(board, at_ms, hold_ms, picture, card.scheme, name, label)
+def _showing(
+    board: str,
+    at_ms: int,
+    hold_ms: int,
+    payload: bytes,
+    medium: str,
+    how: dict[str, Any],
+    card: people.Card | None,
+    label: str,
+) -> Showing:
+    scheme, name = None, None
+    if card is not None:
+        scheme, name = card.scheme, card.id if isinstance(card.id, str) else card.id.hex()
+    return Showing(board, at_ms, hold_ms, payload, medium, tuple(sorted(how.items())), scheme, name, label)
 
 
-def _crowd(crowd: Crowd, album: Album, rng: random.Random) -> list[Showing]:
-    hands: list[tuple[bytes, people.Card, str]] = []
+def _crowd(crowd: Crowd, rng: random.Random) -> list[Showing]:
+    hands: list[tuple[bytes, str, dict[str, Any], people.Card, str]] = []
     for index in range(crowd.people):
         who = people.person(crowd.first + index)
         kind = crowd.kinds[index % len(crowd.kinds)]
         medium = crowd.media[index // len(crowd.kinds) % len(crowd.media)]
-        how = rng.choice(_WORN) if crowd.worn else {}
-        picture = album.picture(people.payload(kind, who), medium, seed=who.seed, **how)
-        hands.append((picture, people.expected(kind, who), f"{kind} {who.seed}"))
+        how = {**(rng.choice(_WORN) if crowd.worn else {}), "seed": who.seed}
+        hands.append((people.payload(kind, who), medium, how, people.expected(kind, who), f"{kind} {who.seed}"))
     found = []
     for index in range(crowd.count):
-        picture, card, label = hands[index % len(hands)]
+        payload, medium, how, card, label = hands[index % len(hands)]
         at_ms = crowd.from_ms + index * crowd.every_ms
-        found.append(_showing(crowd.board, at_ms, crowd.hold_ms, picture, card, label))
+        found.append(_showing(crowd.board, at_ms, crowd.hold_ms, payload, medium, how, card, label))
     return found

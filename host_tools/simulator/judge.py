@@ -8,7 +8,7 @@ from typing import Any
 
 from host_tools.collector.store import Store, StoredRow
 from host_tools.formats.records import SCAN
-from host_tools.formats.sector import Journal, Row, read_journal
+from host_tools.formats.sector import SECTOR_BYTES, Row, read_journal
 from host_tools.simulator.checkpoint import Checkpoint
 from host_tools.simulator.world import World
 
@@ -151,7 +151,20 @@ def match(rows: list[Card], expected: list[Expected]) -> tuple[list[int], str | 
     return indexes, None
 
 
-def _judge_records(door: DoorResult, checkpoint: Checkpoint, stored: list[StoredRow], journal: Journal) -> None:
+def _undecided(checkpoint: Checkpoint, row: Row) -> bool:
+    """True for a frame with cells that a power cut left undecided: it reads whole at one time and torn at another, so
+    the board was right whichever way it took it."""
+    offset, size = checkpoint.journal
+    sequence, at = divmod(row.lsn, SECTOR_BYTES)
+    address = offset + (sequence - 1) % (size // SECTOR_BYTES) * SECTOR_BYTES
+    loose = checkpoint.flash.unstable.get(address // SECTOR_BYTES)
+    if loose is None:
+        return False
+    length = checkpoint.flash.dump()[address + at] + 11
+    return any(loose[at : at + length])
+
+
+def _judge_records(door: DoorResult, checkpoint: Checkpoint, stored: list[StoredRow], journal: list[Row]) -> None:
     expected, door.problems = expected_records(checkpoint)
     collected = [card for row in stored if (card := card_of(row)) is not None]
     door.collected = len(collected)
@@ -203,7 +216,7 @@ def judge_door(world: World, checkpoint: Checkpoint) -> DoorResult:
     with Store(world.database) as store:
         stored = store.rows(keys.device_id)
     journal = read_journal(checkpoint.journal_image(), keys.device_key, keys.collector_private)
-    _judge_records(door, checkpoint, stored, journal)
+    _judge_records(door, checkpoint, stored, [row for row in journal if not _undecided(checkpoint, row)])
     _judge_secrets(door, checkpoint)
     ends = {down.boot for down in log.downs}
     for read in log.reads:

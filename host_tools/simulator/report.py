@@ -13,6 +13,7 @@ from host_tools.text import say
 
 # Virtual time between two lines of the live table.
 _LINE_US = 10_000_000
+_MOST_LINES = 20
 
 
 def _pad(text: str, width: int) -> str:
@@ -103,5 +104,8 @@ def text(outcome: Outcome) -> str:
         lines.append(say("Mọi lời hứa được giữ: đã thu = đã kêu.", "Every promise held: collected = beeped."))
     else:
         lines.append(say(f"{len(outcome.broken)} lời hứa bị phá:", f"{len(outcome.broken)} promises broken:"))
-        lines += [f"  - {line}" for line in outcome.broken]
+        lines += [f"  - {line}" for line in outcome.broken[:_MOST_LINES]]
+        if len(outcome.broken) > _MOST_LINES:
+            left = len(outcome.broken) - _MOST_LINES
+            lines.append(say(f"  … và {left} dòng nữa (--json có đủ)", f"  … and {left} more (--json has them all)"))
     return "\n".join(lines)

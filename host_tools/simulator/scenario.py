@@ -101,6 +101,7 @@ class Fault:
     share: float = 0.5  # how much of the operation has been done when the power goes
     count: int = 1  # kills: so many, at seeded moments up to `to_ms`
     to_ms: int = 0
+    aimed: bool = False  # kills: every other one waits for the next flash operation and lands inside it
     hex: str = ""
     size: int = 0  # noise: so many random bytes
 

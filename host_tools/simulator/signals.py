@@ -14,6 +14,8 @@ TONES = {2700: "recorded", 2000: "repeat", 900: "not_card", 500: "refused", 300:
 SINGLE = ("recorded", "repeat")
 # A pause inside a signal of several tones is at most this long.
 JOIN_US = 150_000
+# The same tone set again so soon is one tone to the ear (frequency and duty are two settings of it).
+ONE_TONE_US = 20_000
 # The lamp belongs to a signal when it changes this soon after the tone.
 LAMP_US = 20_000
 
@@ -94,8 +96,8 @@ class SignalDecoder:
             if was_sounding:
                 self._ended_us = at_us
             return
-        if was_sounding and was_hz == hz and at_us - self._began_us < 1_000:
-            return  # frequency and duty of one tone are two settings
+        if was_sounding and was_hz == hz and at_us - self._began_us < ONE_TONE_US:
+            return
         self._began_us = at_us
         last = self._last
         joins = (

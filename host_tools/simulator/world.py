@@ -16,6 +16,7 @@ from host_tools.collector.server import CollectorServer
 from host_tools.collector.store import Store
 from host_tools.formats.keys import collector_public
 from host_tools.simulator import scenario as plans
+from host_tools.simulator.board_process import OFF, PlannedCut
 from host_tools.simulator.checkpoint import Checkpoint, Keys
 from host_tools.simulator.crowd import Album, showings
 from host_tools.simulator.kernel import Kernel
@@ -25,7 +26,7 @@ from host_tools.simulator.scenario import Fault, Scenario
 
 FLASH_SIZE = 4 << 20
 COLLECTOR_URL = "http://127.0.0.1:8080"
-# Moments of seeded kills fall on any microsecond; two of them lie at least this far apart.
+# A kill whose moment falls while the supply is away tries again so much later.
 _KILL_SPACING_US = 50_000
 
 
@@ -117,7 +118,7 @@ class World:
 
     def _plan_people(self) -> None:
         """People come one after the other: the next showing is put into the future when its turn comes."""
-        queue = iter(showings(self.scenario, self.album))
+        queue = iter(showings(self.scenario))
 
         def step() -> None:
             showing = next(queue, None)
@@ -146,21 +147,35 @@ class World:
             self.kernel.at(end_us, functools.partial(_set_lasting, fault.kind, checkpoint, False))
 
     def _plan_kills(self, fault: Fault, checkpoint: Checkpoint) -> None:
-        """`count` power cuts at seeded moments between `at_ms` and `to_ms`; the supply is back before the next one."""
-        first_us, last_us = fault.at_ms * 1000, fault.to_ms * 1000
-        moments = sorted(self._rng.randrange(first_us, last_us) for _ in range(fault.count))
-        previous_us = 0
-        for moment_us in moments:
-            moment_us = max(moment_us, previous_us + fault.off_ms * 1000 + _KILL_SPACING_US)
-            previous_us = moment_us
-            self.kernel.at(moment_us, functools.partial(checkpoint.power_cut, fault.off_ms * 1000))
+        """`count` power cuts at seeded moments between `at_ms` and `to_ms`, each after the supply is back."""
+        moments = sorted(self._rng.randrange(fault.at_ms * 1000, fault.to_ms * 1000) for _ in range(fault.count))
+        plan = iter(enumerate(moments))
+
+        def following() -> None:
+            number, moment_us = next(plan, (0, None))
+            if moment_us is not None:
+                self.kernel.at(moment_us, lambda: strike(number))
+
+        def strike(number: int) -> None:
+            if checkpoint.board.state == OFF:
+                self.kernel.after(_KILL_SPACING_US, lambda: strike(number))
+            elif fault.aimed and number % 2:
+                checkpoint.board.plan_cut(PlannedCut(cut, share=self._rng.random(), programs_only=False))
+            else:
+                cut()
+
+        def cut() -> None:
+            checkpoint.power_cut(fault.off_ms * 1000)
+            following()
+
+        following()
 
     def _strike(self, fault: Fault, checkpoint: Checkpoint) -> None:
         if fault.kind == "power_cut":
             checkpoint.power_cut(fault.off_ms * 1000)
         elif fault.kind == "power_cut_in_program":
             cut = functools.partial(checkpoint.power_cut, fault.off_ms * 1000)
-            checkpoint.board.cut_in_program = (fault.program, fault.share, cut)
+            checkpoint.board.plan_cut(PlannedCut(cut, share=fault.share, skip=fault.program))
         elif fault.kind == "module_reboot":
             checkpoint.module.reboot()
         elif fault.kind == "uart_bytes":
