@@ -97,11 +97,11 @@ class _Intake:
             reply_key = epoch_keys(device_key, private, request.epoch_public).reply_key
         except RefusedKey:
             return _Taken(request, Opened(), None, (REFUSED_EPOCH, request.epoch_public.hex()))
+        epochs = self._store.recent_epochs(device_id)
         try:
-            opened = open_request(request, self._ring(device_id, device_key), self._store.recent_epochs(device_id))
-        except (ValueError, IndexError, OverflowError) as error:
-            # A fault of ours must not block a board: the bytes are kept, to be opened once it is mended.
-            log.error("board %s: opening failed, quarantined whole: %s", device_id.hex(), error)
+            opened = open_request(request, self._ring(device_id, device_key), epochs)
+        except Exception:  # a fault of ours must not block a board: the bytes are kept, to be opened once it is mended
+            log.exception("board %s: a request is quarantined whole", device_id.hex())
             opened = Opened(quarantined=[whole(request)])
         return _Taken(request, opened, reply_key, None)
 
@@ -156,6 +156,8 @@ class CollectorServer:
         self._started.wait()
         if self._failure is not None:
             self._thread.join()
+            if isinstance(self._failure, UserError):
+                raise self._failure
             raise UserError(
                 say(f"không mở được cổng {self._host}:{self._port}", f"cannot listen on {self._host}:{self._port}"),
                 hint=str(self._failure),
@@ -174,7 +176,7 @@ class CollectorServer:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except OSError as error:
+        except (OSError, UserError) as error:
             self._failure = error
         finally:
             self._started.set()
@@ -227,11 +229,13 @@ class CollectorServer:
         loop = asyncio.get_running_loop()
         try:
             taken = await loop.run_in_executor(self._intake_thread, self._intake.take, body)
-            stored = self._writer.put(taken.request.device_id, taken.opened, received_ms, taken.report)
+            unopened = Opened(quarantined=[whole(taken.request)])
+            device_id = taken.request.device_id
+            stored = self._writer.put(device_id, taken.opened, unopened, received_ms, taken.report)
             await asyncio.wrap_future(stored)
         except NotAuthentic:
             return _refuse(401)
-        except (sqlite3.Error, ValueError, UserError) as error:
+        except (sqlite3.Error, UserError) as error:
             # Not stored, so not answered: the board keeps it and tries again.
             log.error("a request was not taken in: %s", error)
             return _refuse(503)

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 class _Job(NamedTuple):
     device_id: bytes
     opened: Opened
+    unopened: Opened
     received_ms: int
     report: tuple[str, str] | None
     done: Future[None]
@@ -46,11 +47,17 @@ class Writer:
         self._thread.join()
 
     def put(
-        self, device_id: bytes, opened: Opened, received_ms: int, report: tuple[str, str] | None = None
+        self,
+        device_id: bytes,
+        opened: Opened,
+        unopened: Opened,
+        received_ms: int,
+        report: tuple[str, str] | None = None,
     ) -> Future[None]:
-        """Have a request stored, and (kind, detail) reported; the future raises sqlite3.Error if it could not be."""
+        """Have a request stored, and (kind, detail) reported; the future raises sqlite3.Error if it could not be.
+        `unopened` is what to store should a fault of ours keep `opened` out: the same bytes as they came."""
         done: Future[None] = Future()
-        self._jobs.put(_Job(device_id, opened, received_ms, report, done))
+        self._jobs.put(_Job(device_id, opened, unopened, received_ms, report, done))
         return done
 
     def _run(self) -> None:
@@ -63,6 +70,17 @@ class Writer:
                 going = jobs[-1] is not None
                 self._write(store, [job for job in jobs if job is not None])
 
+    def _ingest(self, store: Store, job: _Job) -> None:
+        try:
+            store.ingest(job.device_id, job.opened, job.received_ms)
+        except sqlite3.OperationalError:
+            raise  # a full or locked disk: the board keeps its data and tries again
+        except Exception:  # a fault of ours, whatever it is, must neither block a board nor end this thread
+            log.exception("board %s: a request is quarantined whole", job.device_id.hex())
+            store.ingest(job.device_id, job.unopened, job.received_ms)
+        if job.report is not None:
+            store.report(job.device_id, *job.report, job.received_ms)
+
     def _write(self, store: Store, jobs: list[_Job]) -> None:
         stored: list[_Job] = []
         try:
@@ -70,11 +88,9 @@ class Writer:
             for job in jobs:
                 # A request that cannot be stored must not take those beside it along.
                 try:
-                    store.ingest(job.device_id, job.opened, job.received_ms)
-                    if job.report is not None:
-                        store.report(job.device_id, *job.report, job.received_ms)
+                    self._ingest(store, job)
                     stored.append(job)
-                except (sqlite3.Error, ValueError) as error:
+                except sqlite3.Error as error:
                     log.error("board %s: a request was not stored: %s", job.device_id.hex(), error)
                     job.done.set_exception(error)
             store.commit()

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from running_centre import Centre
 from sealing_board import COLLECTOR, Board
 
 from host_tools.collector.store import Store
@@ -44,8 +45,6 @@ def start(database: Path) -> tuple[subprocess.Popen[str], int]:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_what_was_answered_survives_kill_9(make_centre, tmp_path: Path, seed: int) -> None:
-    from conftest import Centre
-
     database = tmp_path / "killed.db"
     boards = [Board(number) for number in range(1, 4)]
     with Store(database) as store:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import START_MS, Centre
+from running_centre import START_MS, Centre
 from sealing_board import Board
 
 from host_tools.cli.main import main
