@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import sys
+import time
 
 import board
 import config
@@ -14,7 +15,7 @@ import records
 from clock import Clock
 from drivers.buzzer import Buzzer
 from drivers.gm65 import Gm65
-from drivers.lamp import BLUE, Lamp
+from drivers.lamp import BLUE, RED, Lamp
 from esp32 import Partition
 from journal import seal
 from journal.ring import Ring
@@ -24,7 +25,6 @@ from scanner.signals import Signals
 from scanner.station import Station
 from scanner.verdict import Rules
 from supervisor import Supervisor
-from time import ticks_us
 from uplink.http import Http
 from uplink.shipper import Shipper
 from uplink.wifi import Wifi
@@ -33,15 +33,17 @@ VERSION = "0.1.0"
 
 _WATCHDOG_MS = const(30000)
 _UART_BUFFER_BYTES = const(4096)
+_UPLINK_MS = const(400000)  # the longest back-off, and a request
 _CRASHED = b"C"  # what the next boot is to know, in RTC memory: it outlives a reset, not a power cut
 _MAINTENANCE = b"M"
 _CAUSE_CRASH = const(7)
+_RUNTIME_BYTES = const(40)  # the journal reserves 64 for a BOOT record
 
 
 def _runtime():
     """The runtime that runs, for the BOOT record."""
     name, version = sys.implementation[0], sys.implementation[1]
-    return "%s %s %d.%d.%d %s" % (VERSION, name, version[0], version[1], version[2], sys.platform)
+    return ("%s %s %d.%d.%d %s" % (VERSION, name, version[0], version[1], version[2], sys.platform))[:_RUNTIME_BYTES]
 
 
 def _boot_cause(rtc):
@@ -79,7 +81,7 @@ async def _serve(rtc):
     ring.recover()
 
     def new_epoch():
-        private = seal.private_key(os.urandom(64), me.device_key, ticks_us())
+        private = seal.private_key(os.urandom(64), me.device_key, time.ticks_us())
         return seal.agree(private, me.device_key, me.collector_public)
 
     epoch = None
@@ -117,7 +119,7 @@ async def _serve(rtc):
     supervisor.add("scanner", reader.run, 30000)
     supervisor.add("station", lambda pulse: station.run(new_epoch, pulse), 20000)
     supervisor.add("wifi", wifi.run, 30000)
-    supervisor.add("uplink", shipper.run, settings.heartbeat_s * 1000 + 90000)
+    supervisor.add("uplink", shipper.run, settings.heartbeat_s * 1000 + _UPLINK_MS)
     print("Chốt", boot[1], "·", board.NAME)
     gc.collect()
     await supervisor.run()
@@ -144,17 +146,17 @@ def main():
         _lamp().show(BLUE)
         print("Chốt: bảo trì, không quét thẻ / maintenance, no card is scanned")
         return
+    pause_s = 0
     try:
         asyncio.run(_serve(rtc))
     except KeyboardInterrupt:
         rtc.memory(_MAINTENANCE)
-    except (identity.IdentityError, seal.SealError) as error:
-        print("Chốt:", error)
-        _lamp().show((1, 0, 0))
-        return
-    except Exception as error:  # a board that cannot start must try again, and say why
+    except Exception as error:  # a board that cannot start says why, and tries again
         sys.print_exception(error)
         rtc.memory(_CRASHED)
+        pause_s = 10
     asyncio.new_event_loop()  # lets go of the tasks, and so of the keys they hold
     scrub()
+    _lamp().show(RED)
+    time.sleep(pause_s)
     machine.reset()

@@ -1,5 +1,6 @@
 """Time: an uptime that never wraps, and UTC with its error; integers only, for floats are single precision here."""
 
+import asyncio
 import time
 
 from micropython import const
@@ -10,13 +11,20 @@ _DRIFT_PPM = const(50)
 _EVERY_MS = const(6 * 3600 * 1000)
 
 
-class Clock:
-    """`ticks_ms`/`ticks_diff` as in MicroPython's time: they wrap after 12.4 days, so uptime_ms() is called daily at least."""
+async def happens(event, ms):
+    """Wait for an asyncio.Event; False when `ms` passed without it."""
+    try:
+        await asyncio.wait_for_ms(event.wait(), ms)
+    except asyncio.TimeoutError:
+        return False
+    return True
 
-    def __init__(self, ticks_ms=time.ticks_ms, ticks_diff=time.ticks_diff):
-        self._ticks_ms = ticks_ms
-        self._ticks_diff = ticks_diff
-        self._last = ticks_ms()
+
+class Clock:
+    """Ticks wrap after 12.4 days, so uptime_ms() is to be called daily at least; the supervisor does so all the time."""
+
+    def __init__(self):
+        self._last = time.ticks_ms()
         self._uptime_ms = 0
         self._read_ms = 0  # uptime of the reading that holds
         self._unix_ms = None
@@ -26,8 +34,8 @@ class Clock:
 
     def uptime_ms(self):
         """Milliseconds since this boot."""
-        now = self._ticks_ms()
-        self._uptime_ms += self._ticks_diff(now, self._last)
+        now = time.ticks_ms()
+        self._uptime_ms += time.ticks_diff(now, self._last)
         self._last = now
         return self._uptime_ms
 

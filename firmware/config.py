@@ -3,7 +3,6 @@
 import json
 import os
 
-_FILE = "config.json"
 _GOOD = "config.good"
 _NEW = "config.new"
 
@@ -21,7 +20,7 @@ _SCHEMA = {
 
 
 class ConfigError(Exception):
-    """One line: which member is wrong, and how."""
+    """One line: which member is wrong, and what it should be."""
 
 
 class Config:
@@ -38,15 +37,15 @@ def _need(good, name, want):
 
 
 def _text(value, name, low, high):
-    _need(isinstance(value, str), name, "a text is needed")
+    _need(isinstance(value, str), name, "a text")
     _need(value, name, "empty")
-    _need(low <= len(value.encode()) <= high, name, "%d to %d bytes are needed" % (low, high))
+    _need(low <= len(value.encode()) <= high, name, "%d to %d bytes" % (low, high))
 
 
 def _networks(value, name):
     for i, network in enumerate(value):
         here = "%s[%d]" % (name, i)
-        _need(isinstance(network, dict), here, "ssid and password are needed")
+        _need(isinstance(network, dict), here, "an object")
         for member in network:
             _need(member in ("ssid", "password"), here + "." + str(member), "not a setting")
         _text(network.get("ssid"), here + ".ssid", 1, 32)
@@ -60,19 +59,19 @@ def _check(name, value):
     rule = _SCHEMA[name]
     default = rule[0]
     if isinstance(default, bool):
-        _need(isinstance(value, bool), name, "true or false is needed")
+        _need(isinstance(value, bool), name, "true or false")
     elif isinstance(default, int):
         whole = isinstance(value, int) and not isinstance(value, bool)
-        _need(whole and rule[1] <= value <= rule[2], name, "a whole number from %d to %d is needed" % rule[1:])
+        _need(whole and rule[1] <= value <= rule[2], name, "a whole number, %d to %d" % rule[1:])
     elif isinstance(default, str):
-        _need(value in rule, name, "one of %s is needed" % ", ".join(rule))
+        _need(value in rule, name, "one of " + ", ".join(rule))
     else:
-        _need(isinstance(value, list) and len(value) <= 8, name, "a list of at most 8 is needed")
+        _need(isinstance(value, list) and len(value) <= 8, name, "a list of at most 8")
         if name == "wifi":
             _networks(value, name)
         else:
             for i, word in enumerate(value):
-                _need(word in default, "%s[%d]" % (name, i), "one of %s is needed" % ", ".join(default))
+                _need(word in default, "%s[%d]" % (name, i), "one of " + ", ".join(default))
 
 
 def parse(text):
@@ -81,7 +80,7 @@ def parse(text):
         members = json.loads(text)
     except (ValueError, RuntimeError):  # RuntimeError: nested too deep
         raise ConfigError("config: not JSON")
-    _need(isinstance(members, dict), "config", "an object is needed")
+    _need(isinstance(members, dict), "config", "an object")
     for name in members:
         _check(name, members[name])
     return Config(members)
@@ -101,7 +100,7 @@ def load():
 
     A valid config is kept as the last good one, written aside and renamed, so a power cut leaves one or the other.
     """
-    text = _read(_FILE)
+    text = _read("config.json")
     good = _read(_GOOD)
     try:
         config = parse(text)

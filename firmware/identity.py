@@ -9,29 +9,20 @@ _HEAD_BYTES = 10
 _SECTOR_BYTES = 4096
 
 
-class IdentityError(Exception):
-    """The partition holds no valid identity: the board has not been enrolled."""
-
-
 class Identity:
-    """Members as bytes: device_id (8), device_key (32), collector_public (32), list_key (32); collector_url is text."""
+    """Members as bytes: device_id (8), device_key (32), collector_public (32); collector_url is text."""
 
     def __init__(self, members):
-        self.device_id = _exactly(members, "device_id", 8)
-        self.device_key = _exactly(members, "device_key", 32)
-        self.collector_public = _exactly(members, "collector_public", 32)
+        self.device_id = unhexlify(members["device_id"])
+        self.device_key = unhexlify(members["device_key"])
+        self.collector_public = unhexlify(members["collector_public"])
         self.collector_url = members["collector_url"]
-
-
-def _exactly(members, name, length):
-    value = unhexlify(members[name])
-    if len(value) != length:
-        raise ValueError(name)
-    return value
+        if (len(self.device_id), len(self.device_key), len(self.collector_public)) != (8, 32, 32):
+            raise ValueError("identity: a member has the wrong length")
 
 
 def load(flash):
-    """The valid copy with the higher counter. `flash`: the partition as a block device of 4096-byte blocks."""
+    """The valid copy with the higher counter; OSError where there is none. `flash`: the partition as a block device of 4096-byte blocks."""
     best = None
     best_counter = -1
     sector = bytearray(_SECTOR_BYTES)
@@ -46,8 +37,5 @@ def load(flash):
         best = bytes(sector[_HEAD_BYTES:end])
         best_counter = counter
     if best is None:
-        raise IdentityError("no identity: enrol this board")
-    try:
-        return Identity(json.loads(best))
-    except (ValueError, KeyError, TypeError):
-        raise IdentityError("identity does not parse: enrol this board again")
+        raise OSError("no identity: enrol this board")
+    return Identity(json.loads(best))

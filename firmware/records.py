@@ -2,25 +2,22 @@
 
 from micropython import const
 
-BOOT = const(1)
-CLOCK = const(2)
-SCAN = const(3)
-HEALTH = const(6)
-NOTE = const(7)
-CHANGE = const(8)
+_BOOT = const(1)
+_CLOCK = const(2)
+_SCAN = const(3)
+_HEALTH = const(6)
+_NOTE = const(7)
+_CHANGE = const(8)
 
 ID_TEXT_BYTES = const(64)
-_ID_DIGITS = const(38)
-_ID_DIGEST = const(0x40)
 
-# Outcome of a CHANGE record, and what changed.
+# What a CHANGE record is about, and how it went.
+CONFIG = const(1)
 APPLIED = const(1)
 REJECTED = const(2)
-CONFIG = const(1)
 
 # Level of a NOTE record.
 INFO = const(1)
-WARNING = const(2)
 ERROR = const(3)
 
 
@@ -76,7 +73,7 @@ def begin(buffer, at, kind, uptime_ms):
 
 
 def boot(buffer, at, uptime_ms, cause, version, config_version):
-    at = begin(buffer, at, BOOT, uptime_ms)
+    at = begin(buffer, at, _BOOT, uptime_ms)
     buffer[at] = cause
     data = version.encode()
     at = varint(buffer, at + 1, len(data))
@@ -85,7 +82,7 @@ def boot(buffer, at, uptime_ms, cause, version, config_version):
 
 
 def clock(buffer, at, uptime_ms, unix_ms, error_ms, source):
-    at = begin(buffer, at, CLOCK, uptime_ms)
+    at = begin(buffer, at, _CLOCK, uptime_ms)
     at = varint(buffer, at, unix_ms)
     at = varint(buffer, at, error_ms)
     buffer[at] = source
@@ -93,7 +90,7 @@ def clock(buffer, at, uptime_ms, unix_ms, error_ms, source):
 
 
 def scan(buffer, at, uptime_ms, reader, verdict, scheme, packed_id):
-    at = begin(buffer, at, SCAN, uptime_ms)
+    at = begin(buffer, at, _SCAN, uptime_ms)
     buffer[at] = reader << 4 | verdict
     buffer[at + 1] = scheme
     at += 2
@@ -104,7 +101,7 @@ def scan(buffer, at, uptime_ms, reader, verdict, scheme, packed_id):
 
 def health(buffer, at, uptime_ms, pairs):
     """`pairs`: a sequence of (key, value); values are signed integers."""
-    at = begin(buffer, at, HEALTH, uptime_ms)
+    at = begin(buffer, at, _HEALTH, uptime_ms)
     for key, value in pairs:
         buffer[at] = key
         at = varint(buffer, at + 1, zigzag(value))
@@ -112,13 +109,13 @@ def health(buffer, at, uptime_ms, pairs):
 
 
 def note(buffer, at, uptime_ms, level, text, limit):
-    at = begin(buffer, at, NOTE, uptime_ms)
+    at = begin(buffer, at, _NOTE, uptime_ms)
     buffer[at] = level
     return _text(buffer, at + 1, text, limit)
 
 
 def change(buffer, at, uptime_ms, what, version, outcome, reason, limit):
-    at = begin(buffer, at, CHANGE, uptime_ms)
+    at = begin(buffer, at, _CHANGE, uptime_ms)
     buffer[at] = what
     at = varint(buffer, at + 1, version)
     buffer[at] = outcome

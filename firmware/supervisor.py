@@ -34,7 +34,6 @@ class Task:
             await self._make(self.pulse)
         except Exception as error:  # whatever it is, the door must go on
             return error
-        return None
 
 
 class Supervisor:

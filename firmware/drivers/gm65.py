@@ -9,13 +9,13 @@ from binascii import unhexlify
 
 from micropython import const
 
-MAX_PAYLOAD_BYTES = const(3072)  # a version 40 symbol holds 2,953
+_MAX_PAYLOAD_BYTES = const(3072)  # a version 40 symbol holds 2,953
 
 # State of the module, as HEALTH reports it.
-STARTING = const(0)
-FRAMED = const(1)
-LINES = const(2)
-SILENT = const(3)
+_STARTING = const(0)
+_FRAMED = const(1)
+_LINES = const(2)
+_SILENT = const(3)
 
 _SCAN_HEADER = const(0x04)
 _REPLY_HEADER = const(0x02)
@@ -61,13 +61,13 @@ class Gm65:
     """One scan module on one UART. `on_payload(memoryview)` is called for each code read, before feed() returns."""
 
     def __init__(self, uart, on_payload):
-        self.state = STARTING
+        self.state = _STARTING
         self.dropped = 0  # reads lost: broken frames, lines and noise, counted once a burst
         self._uart = uart
         self._stream = asyncio.StreamReader(uart)
         self._on_payload = on_payload
         self._input = bytearray(256)
-        self._buffer = bytearray(MAX_PAYLOAD_BYTES + 64)
+        self._buffer = bytearray(_MAX_PAYLOAD_BYTES + 64)
         self._view = memoryview(self._buffer)
         self._fill = 0
         self._reply = None
@@ -77,11 +77,11 @@ class Gm65:
 
     def reading(self):
         """True when codes that are shown arrive."""
-        return self.state == FRAMED or self.state == LINES
+        return self.state == _FRAMED or self.state == _LINES
 
     def silent(self):
         """True when the module does not answer at any rate."""
-        return self.state == SILENT
+        return self.state == _SILENT
 
     # Bytes in
 
@@ -96,7 +96,7 @@ class Gm65:
                 return
         self._buffer[fill : fill + n] = data
         self._fill = fill + n
-        if self.state == LINES:
+        if self.state == _LINES:
             self._find_replies()
         else:
             self._find_frames()
@@ -107,7 +107,7 @@ class Gm65:
 
     def gap(self):
         """The line has been silent for _GAP_MS: end a line, or give up the frame that waits for its rest."""
-        if self.state == LINES:
+        if self.state == _LINES:
             self._end_line()
         while self._fill:
             # What looked like a header was none: a whole frame may stand behind it.
@@ -157,7 +157,7 @@ class Gm65:
         """Length of the scan frame at `at`, -1 when its end is not here yet, 0 when it is none."""
         buffer = self._buffer
         n = buffer[at + 1] << 8 | buffer[at + 2]
-        if n == 0 or n > MAX_PAYLOAD_BYTES:
+        if n == 0 or n > _MAX_PAYLOAD_BYTES:
             return 0
         end = at + 3 + n
         if left < 3 + n:
@@ -246,7 +246,7 @@ class Gm65:
 
     async def _configure(self):
         """Bring the module to its settings, writing only differences and saving once; True when it answers."""
-        self.state = STARTING
+        self.state = _STARTING
         baudrate, found = await self._probe()
         if not found:
             return False
@@ -273,7 +273,7 @@ class Gm65:
             await self._command(_SAVE, 0, b"\0")
         if baudrate == 9600:
             await self._faster()  # unsaved: a power cycle lands on 9600 again
-        self.state = FRAMED if framed else LINES
+        self.state = _FRAMED if framed else _LINES
         self._fill = 0
         return True
 
@@ -291,7 +291,7 @@ class Gm65:
         await asyncio.sleep_ms(_SETTLE_MS)
         while True:
             while not await self._configure():
-                self.state = SILENT
+                self.state = _SILENT
                 pulse()
                 await asyncio.sleep_ms(_RETRY_MS)
             await self._listen(pulse)

@@ -5,7 +5,6 @@ RED = (1, 0, 0)
 GREEN = (0, 1, 0)
 BLUE = (0, 0, 1)
 YELLOW = (1, 1, 0)
-WHITE = (1, 1, 1)
 
 
 class Lamp:

@@ -3,24 +3,27 @@
 import struct
 from binascii import crc32
 
-from journal import seal
 from micropython import const
 
 SECTOR_BYTES = const(4096)
 HEADER_BYTES = const(64)
 _RELEASE_OFFSET = const(56)
+_EPOCH_MARK = const(0xFE)  # frames: see seal.py
+_EPOCH_FRAME_BYTES = const(35)
+_OVERHEAD_BYTES = const(11)
+_MAX_PLAINTEXT_BYTES = const(239)
 _AHEAD_BYTES = const(1024)  # the next sector is erased when less than this is left of the head
 _LONGEST_SCAN_BYTES = const(78)  # kind, uptime, reader and verdict, scheme, 65 bytes of id
 _LONGEST_BOOT_BYTES = const(64)
 _TAIL_READS = const(3)  # cells touched by a power cut may read as blank once and not again
 
 # State of a sector.
-FREE = const(0)
+_FREE = const(0)
 UNRELEASED = const(1)
-RELEASED = const(2)
+_RELEASED = const(2)
 DAMAGED = const(3)  # programmed, but its header does not check: goes out once, raw
-DAMAGED_SENT = const(4)
-UNUSABLE = const(5)
+_DAMAGED_SENT = const(4)
+_UNUSABLE = const(5)
 
 # Rank of a record: what it may displace when the ring is full.
 TELEMETRY = const(0)  # HEALTH, NOTE, CLOCK: never displaces unreleased data
@@ -58,7 +61,7 @@ class Ring:
         self._ready = 0  # sequence whose sector this boot has erased
         self.epoch = None
         self._intro = None
-        self._frames = bytearray(seal.EPOCH_FRAME_BYTES + 2 * (seal.FRAME_OVERHEAD_BYTES + seal.MAX_PLAINTEXT_BYTES))
+        self._frames = bytearray(_EPOCH_FRAME_BYTES + 2 * (_OVERHEAD_BYTES + _MAX_PLAINTEXT_BYTES))
         self._back = bytearray(len(self._frames))
 
     # Reading
@@ -111,8 +114,8 @@ class Ring:
         n = back[0]
         if n == 0xFF:
             return 0
-        length = seal.EPOCH_FRAME_BYTES if n == seal.EPOCH_MARK else n + seal.FRAME_OVERHEAD_BYTES
-        if n == 0 or seal.MAX_PLAINTEXT_BYTES < n < seal.EPOCH_MARK or offset + length > SECTOR_BYTES:
+        length = _EPOCH_FRAME_BYTES if n == _EPOCH_MARK else n + _OVERHEAD_BYTES
+        if n == 0 or _MAX_PLAINTEXT_BYTES < n < _EPOCH_MARK or offset + length > SECTOR_BYTES:
             return -1
         self.flash.readblocks(index, back[:length], offset)
         good = crc32(back[: length - 2]) & 0xFFFF == back[length - 2] | back[length - 1] << 8
@@ -128,7 +131,7 @@ class Ring:
             length = self.frame_at(index, offset)
             if length <= 0 or (offset > start and offset + length > limit):
                 return offset, key
-            if self._back[0] == seal.EPOCH_MARK:
+            if self._back[0] == _EPOCH_MARK:
                 key = bytes(self._back[1:33])
             offset += length
 
@@ -141,10 +144,10 @@ class Ring:
             found = self.header(index)
             if found is None:
                 # A header alone, cut while it was programmed, is not data; anything behind it is.
-                self.state[index] = FREE if self._blank(index, HEADER_BYTES) else DAMAGED
+                self.state[index] = _FREE if self._blank(index, HEADER_BYTES) else DAMAGED
                 continue
             generation, sequence, released, key = found
-            self.state[index] = RELEASED if released else UNRELEASED
+            self.state[index] = _RELEASED if released else UNRELEASED
             if sequence > best:
                 best = sequence
                 self.generation = generation
@@ -158,14 +161,14 @@ class Ring:
         if self.offset == HEADER_BYTES:
             # No valid frame at all: opened again under its own number, so a brown-out loop does not eat the ring.
             self._reopen = self.sequence
-            self.state[index] = FREE
+            self.state[index] = _FREE
             self.offset = SECTOR_BYTES
             return
         for _ in range(_TAIL_READS):
             if not self._blank(index, self.offset):
                 self.offset = SECTOR_BYTES
                 return
-        if self.state[index] == RELEASED:
+        if self.state[index] == _RELEASED:
             self.offset = SECTOR_BYTES  # what is appended behind a release mark would never be sent
 
     # Writing
@@ -185,15 +188,15 @@ class Ring:
             sequence += 1
             index = self.index(sequence)
             state = self.state[index]
-            if state <= RELEASED:
+            if state <= _RELEASED:
                 return sequence, index
-            if step >= self.sectors and (state == DAMAGED_SENT or (state == DAMAGED and self._overwrite)):
+            if step >= self.sectors and (state == _DAMAGED_SENT or (state == DAMAGED and self._overwrite)):
                 return sequence, index
         return 0, 0
 
     def _next(self):
         """(sequence, index) of the sector to open next, or (0, 0) when none will do."""
-        if self._reopen and self.state[self.index(self._reopen)] == FREE:
+        if self._reopen and self.state[self.index(self._reopen)] == _FREE:
             return self._reopen, self.index(self._reopen)
         return self._following(self.sequence)
 
@@ -213,11 +216,11 @@ class Ring:
 
     def _need(self, n):
         """Bytes that a record of n plaintext bytes takes, its epoch's introduction included where that is still due."""
-        need = n + seal.FRAME_OVERHEAD_BYTES
+        need = n + _OVERHEAD_BYTES
         if self._intro:
-            need += _LONGEST_BOOT_BYTES + seal.FRAME_OVERHEAD_BYTES
+            need += _LONGEST_BOOT_BYTES + _OVERHEAD_BYTES
         if self.key != self.epoch.public:
-            need += seal.EPOCH_FRAME_BYTES
+            need += _EPOCH_FRAME_BYTES
         return need
 
     def accepts(self, n, rank):
@@ -259,12 +262,12 @@ class Ring:
             except OSError:
                 self._give_up(index)
                 continue
-            self.state[index] = FREE
+            self.state[index] = _FREE
             self._ready = sequence
         return self._ready != 0
 
     def _give_up(self, index):
-        self.state[index] = UNUSABLE
+        self.state[index] = _UNUSABLE
         self.unusable += 1
 
     def _write(self, index, data, offset):
@@ -291,8 +294,8 @@ class Ring:
         struct.pack_into("<I", header, 52, crc32(memoryview(header)[:52]))
         self._reopen = 0
         for passed in range(self.sequence + 1, sequence):
-            if self.state[self.index(passed)] == DAMAGED_SENT:
-                self.state[self.index(passed)] = FREE
+            if self.state[self.index(passed)] == _DAMAGED_SENT:
+                self.state[self.index(passed)] = _FREE
         self.sequence = sequence
         if not self._write(index, header, 0):
             self._give_up(index)
@@ -338,14 +341,14 @@ class Ring:
     def release(self, index, sequence):
         """The collector has every programmed byte of this closed sector (sequence 0: of a damaged one)."""
         if sequence == 0:
-            self.state[index] = DAMAGED_SENT
+            self.state[index] = _DAMAGED_SENT
             return
         found = self.header(index)
         if found is None or found[1] != sequence or not self.closed(index):
             return
         # A mark that does not take is no loss: the sector is sent again after the next boot.
         self._write(index, b"\0", _RELEASE_OFFSET)
-        self.state[index] = RELEASED
+        self.state[index] = _RELEASED
 
     def unreleased(self):
         """Number of sectors that hold data the collector has not confirmed."""

@@ -8,10 +8,9 @@ from cryptolib import aes
 from journal import x25519
 from micropython import const
 
-FRAME_OVERHEAD_BYTES = const(11)
-MAX_PLAINTEXT_BYTES = const(239)
-EPOCH_MARK = const(0xFE)
-EPOCH_FRAME_BYTES = const(35)
+_OVERHEAD_BYTES = const(11)
+_EPOCH_MARK = const(0xFE)
+_EPOCH_FRAME_BYTES = const(35)
 _AES_ECB = const(1)
 
 
@@ -21,9 +20,9 @@ class SealError(Exception):
 
 def _pad(key, value):
     """The 64-byte block that HMAC-SHA256 hashes first; hashlib here cannot copy a state, so it is hashed each time."""
-    block = bytearray(64)
-    for i in range(64):
-        block[i] = (key[i] if i < len(key) else 0) ^ value
+    block = bytearray(bytes((value,)) * 64)
+    for i, byte in enumerate(key):
+        block[i] ^= byte
     return block
 
 
@@ -117,14 +116,14 @@ class Epoch:
         inner.update(memoryview(buffer)[start:end])
         buffer[end : end + 8] = self._mac.end(inner)[:8]
         struct.pack_into("<H", buffer, end + 8, crc32(memoryview(buffer)[at : end + 8]) & 0xFFFF)
-        return n + FRAME_OVERHEAD_BYTES
+        return n + _OVERHEAD_BYTES
 
     def frame(self, buffer, at):
         """Write this epoch's own frame (its public key) at buffer[at]; returns its length, 35."""
-        buffer[at] = EPOCH_MARK
+        buffer[at] = _EPOCH_MARK
         buffer[at + 1 : at + 33] = self.public
         struct.pack_into("<H", buffer, at + 33, crc32(memoryview(buffer)[at : at + 33]) & 0xFFFF)
-        return EPOCH_FRAME_BYTES
+        return _EPOCH_FRAME_BYTES
 
     def zero(self):
         """Forget the keys: what is left of the cipher's own copy is overwritten by `app.scrub`."""

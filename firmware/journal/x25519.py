@@ -8,6 +8,12 @@ _P = (1 << 255) - 19
 _MASK = (1 << 255) - 1
 
 
+def _fold(n):
+    """n modulo 2^255 - 19, below 2^256 for any product here: 2^255 is 19, and folding twice costs half a division."""
+    n = (n & _MASK) + (n >> 255) * 19
+    return (n & _MASK) + (n >> 255) * 19
+
+
 def steps(scalar, point):
     """Multiply: a generator that yields None between slices and, last, the 32-byte result.
 
@@ -37,21 +43,14 @@ def steps(scalar, point):
         n = b * b
         bb = (n & mask) + (n >> 255) * 19
         a = da + cb
-        n = a * a
-        n = (n & mask) + (n >> 255) * 19
-        x3 = (n & mask) + (n >> 255) * 19
+        x3 = _fold(a * a)
         b = da - cb
         n = b * b
         n = ((n & mask) + (n >> 255) * 19) * x1
-        n = (n & mask) + (n >> 255) * 19
-        z3 = (n & mask) + (n >> 255) * 19
-        n = aa * bb
-        n = (n & mask) + (n >> 255) * 19
-        x2 = (n & mask) + (n >> 255) * 19
+        z3 = _fold(n)
+        x2 = _fold(aa * bb)
         a = aa - bb
-        n = a * (aa + 121665 * a)
-        n = (n & mask) + (n >> 255) * 19
-        z2 = (n & mask) + (n >> 255) * 19
+        z2 = _fold(a * (aa + 121665 * a))
         if t % _SLICE_BITS == 0:
             yield None
     if swapped:
@@ -59,23 +58,12 @@ def steps(scalar, point):
     # x2 / z2 = x2 * z2^(p - 2), and p - 2 = 2^255 - 21 is all ones but for two bits.
     n = 1
     for t in range(254, -1, -1):
-        n *= n
-        n = (n & mask) + (n >> 255) * 19
+        n = _fold(n * n)
         if t > 4 or 11 >> t & 1:
-            n = ((n & mask) + (n >> 255) * 19) * z2
-            n = (n & mask) + (n >> 255) * 19
-        n = (n & mask) + (n >> 255) * 19
+            n = _fold(n * z2)
         if t % _SLICE_BITS == 0:
             yield None
     yield (x2 * n % _P).to_bytes(32, "little")
-
-
-def multiply(scalar, point):
-    """scalar times point, both and the result 32 bytes, in one go."""
-    result = None
-    for result in steps(scalar, point):
-        pass
-    return result
 
 
 BASE = b"\x09" + bytes(31)

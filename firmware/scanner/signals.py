@@ -2,6 +2,7 @@
 
 import asyncio
 
+from clock import happens
 from drivers import lamp as colours
 
 # Each signal: colour of the lamp, then (tone in Hz, ms) in turn; tone 0 is a pause. No two share colour and rhythm.
@@ -20,57 +21,37 @@ BROKEN = (colours.RED, 1000, colours.OFF, 1000)
 
 
 class Signals:
-    """Plays one signal at a time on `lamp` and `buzzer`; the newest one wins."""
+    """Plays one signal at a time on `lamp` and `buzzer`; the newest one wins. `state` is what the lamp says between."""
 
     def __init__(self, lamp, buzzer):
+        self.state = STARTING
         self._lamp = lamp
         self._buzzer = buzzer
-        self._state = STARTING
-        self._steps = None
-        self._changed = asyncio.Event()
+        self._signal = None
+        self._played = asyncio.Event()
 
     def play(self, signal):
         """Begin a signal now: its light and its first tone are on when this returns."""
-        colour, self._steps = signal
-        self._buzzer.tone(self._steps[0][0])
-        self._lamp.show(colour)
-        self._changed.set()
-
-    def state(self, state):
-        """What the lamp says between cards from now on."""
-        if state is not self._state:
-            self._state = state
-            self._changed.set()
-
-    async def _wait(self, ms):
-        """True after `ms`, False when something new is to be shown first."""
-        try:
-            await asyncio.wait_for_ms(self._changed.wait(), ms)
-        except asyncio.TimeoutError:
-            return True
-        return False
+        self._signal = signal
+        self._buzzer.tone(signal[1][0][0])
+        self._lamp.show(signal[0])
+        self._played.set()
 
     async def run(self, pulse):
         """Carry signals to their end and blink the state between them."""
         while True:
             pulse()
-            self._changed.clear()
-            steps, self._steps = self._steps, None
-            if steps:
-                for position, (freq_hz, ms) in enumerate(steps):
-                    if position:
+            self._played.clear()
+            signal, self._signal = self._signal, None
+            if signal:
+                for i, (freq_hz, ms) in enumerate(signal[1]):
+                    if i:
                         self._buzzer.tone(freq_hz)
-                    while not await self._wait(ms):
-                        if self._steps:
-                            break
-                        self._changed.clear()
-                    if self._steps:
+                    if await happens(self._played, ms):
                         break
-                else:
-                    self._buzzer.tone(0)
                 continue
-            first, first_ms, second, second_ms = self._state
+            first, first_ms, second, second_ms = self.state
             self._lamp.show(first)
-            if await self._wait(first_ms):
+            if not await happens(self._played, first_ms):
                 self._lamp.show(second)
-                await self._wait(second_ms)
+                await happens(self._played, second_ms)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 
 import records
+from clock import happens
 from journal import ring as journal
 from micropython import const
 from scanner import signals, verdict
@@ -73,21 +74,21 @@ class Station:
         scheme, packed = self._cards.identify(bytes(payload))
         key = bytes((scheme,)) + packed
         decision = self._rules.decide(scheme, key, now)
-        if decision == verdict.REPEAT and not self._config.record_repeats:
-            self._signals.play(signals.REPEAT)
+        signal = signals.RECORDED
+        if decision == verdict.NOT_A_CARD:
+            signal = signals.NOT_A_CARD
+        elif decision == verdict.REPEAT:
+            signal = signals.REPEAT
+        if signal is signals.REPEAT and not self._config.record_repeats:
+            pass  # it is in flash already
         elif self._append(records.scan(self._plain, 0, now, 0, decision, scheme, packed), journal.EVENT):
-            if decision == verdict.NOT_A_CARD:
-                self._signals.play(signals.NOT_A_CARD)
-            elif decision == verdict.REPEAT:
-                self._signals.play(signals.REPEAT)
-            else:
-                self._signals.play(signals.RECORDED)
-                self._rules.recorded(key, now)
             self.scans += 1
+            self._rules.recorded(key, now)
         else:
+            signal = signals.FAULT
             self.not_ready += 1
-            self._signals.play(signals.FAULT)
             self.ready = False  # until the chores find a sector again
+        self._signals.play(signal)
         self._scanned_ms = clock.uptime_ms()
         self.longest_verdict_ms = max(self.longest_verdict_ms, self._scanned_ms - now)
         self._verdict.set()
@@ -106,7 +107,7 @@ class Station:
         self._notes.append((level, text))
         del self._notes[:-4]
 
-    def change(self, what, version, outcome, reason=""):
+    def change(self, what, version, outcome, reason):
         n = records.change(self._plain, 0, self._clock.uptime_ms(), what, version, outcome, reason, _RECORD_BYTES)
         return self._append(n, journal.INCIDENT)
 
@@ -148,7 +149,7 @@ class Station:
             (14, self._reader.state),
         ]
         if rssi is not None:
-            pairs[4:4] = ((5, 1), (6, rssi))
+            pairs += [(5, 1), (6, rssi)]
         if self._append(records.health(self._plain, 0, now, pairs), journal.TELEMETRY):
             self._health_ms = now
 
@@ -196,13 +197,11 @@ class Station:
             state = signals.READY
         else:
             state = signals.BACKLOG if self.ring.unreleased() > _BACKLOG_SECTORS else signals.OFFLINE
-        self._signals.state(state)
+        self._signals.state = state
 
     async def _gate(self):
         """Wait for a chore's turn; True when the flash gate is open: just after a verdict, or in silence."""
-        try:
-            await asyncio.wait_for_ms(self._verdict.wait(), _TICK_MS)
-        except asyncio.TimeoutError:
+        if not await happens(self._verdict, _TICK_MS):
             return self._clock.uptime_ms() - self._scanned_ms >= _SILENCE_MS and not self._reader.partial()
         self._verdict.clear()
         await asyncio.sleep_ms(_AFTER_VERDICT_MS)

@@ -3,8 +3,6 @@
 from micropython import const
 from scanner import cards
 
-ADMITTED = const(1)
-DENIED = const(2)
 RECORDED = const(3)
 NOT_A_CARD = const(4)
 REPEAT = const(8)
@@ -30,7 +28,7 @@ class Rules:
         return RECORDED
 
     def recorded(self, key, uptime_ms):
-        """Remember a card that is now in flash."""
+        """Remember a code that is now in flash."""
         if key in self._keys:
             self._times[self._keys.index(key)] = uptime_ms
             return

@@ -4,34 +4,25 @@ import asyncio
 
 from micropython import const
 
-MAX_BODY_BYTES = const(4096)
+_MAX_BODY_BYTES = const(4096)
 _MAX_HEAD_BYTES = const(2048)
 
 
 class HttpError(Exception):
-    """The answer is no HTTP answer this client accepts; the connection has been closed."""
-
-
-def split_url(url):
-    """(host, port, path prefix) of an http:// URL; raises ValueError."""
-    if not url.startswith("http://"):
-        raise ValueError("collector_url: http://host:port is needed")
-    rest = url[7:]
-    slash = rest.find("/")
-    prefix = ""
-    if slash >= 0:
-        rest, prefix = rest[:slash], rest[slash:].rstrip("/")
-    host, _, port = rest.partition(":")
-    if not host:
-        raise ValueError("collector_url: no host")
-    return host, int(port or 80), prefix
+    """The other side closed, or its answer is none that this client accepts."""
 
 
 class Http:
-    """Client of `url`. Methods raise OSError or HttpError and close the connection; the caller bounds the time."""
+    """Client of `url`, http://host[:port][/prefix]. After OSError or HttpError call close(); the caller bounds the time."""
 
     def __init__(self, url):
-        self._host, self._port, self._prefix = split_url(url)
+        scheme, _, rest = url.partition("://")
+        if scheme != "http":
+            raise ValueError("collector_url: http://host:port is needed")
+        place, _, path = rest.partition("/")
+        self._host, _, port = place.partition(":")
+        self._port = int(port or 80)
+        self._prefix = "/" + path if path else ""
         self._stream = None
         self._head = bytearray(_MAX_HEAD_BYTES)
 
@@ -41,24 +32,7 @@ class Http:
             stream.close()
 
     async def post(self, path, content_type, length, send):
-        """POST `length` bytes that `await send(write)` gives in pieces; returns (status, body or b"").
-
-        A connection kept from before may have been closed by the other side meanwhile: then it is made anew, once.
-        """
-        kept = self._stream is not None
-        try:
-            return await self._post(path, content_type, length, send)
-        except (OSError, HttpError) as error:
-            self.close()
-            if not kept or isinstance(error, HttpError):
-                raise
-        try:
-            return await self._post(path, content_type, length, send)
-        except (OSError, HttpError):
-            self.close()
-            raise
-
-    async def _post(self, path, content_type, length, send):
+        """POST `length` bytes that `await send(write)` gives in pieces; returns (status, body), both bytes; the body only of a 200."""
         if self._stream is None:
             self._stream, _ = await asyncio.open_connection(self._host, self._port)
         stream = self._stream
@@ -83,34 +57,31 @@ class Http:
         end = -1
         while end < 0:
             if fill == _MAX_HEAD_BYTES:
-                raise HttpError("head too long")
+                raise HttpError
             n = await stream.readinto(view[fill:])
             if not n:
-                raise OSError("closed")
+                raise HttpError
             fill += n
             end = head.find(b"\r\n\r\n", 0, fill)
-        lines = bytes(view[:end]).lower().split(b"\r\n")
-        words = lines[0].split(b" ")
-        if len(words) < 2 or not words[0].startswith(b"http/1.") or len(words[1]) != 3 or not words[1].isdigit():
-            raise HttpError("no HTTP answer")
-        status = int(words[1])
-        length = None
-        for line in lines[1:]:
-            if line.startswith(b"content-length:"):
-                value = line[15:].strip()
-                if not value.isdigit() or len(value) > 9:
-                    raise HttpError("length")
-                length = int(value)
-        if length is None or length > MAX_BODY_BYTES:
-            raise HttpError("length")
+        text = bytes(view[:end]).lower()
+        at = text.find(b"\r\ncontent-length:") + 17
+        value = text[at:].split(b"\r\n")[0].strip()
+        if not text.startswith(b"http/1.") or at < 17 or not value.isdigit() or len(value) > 4:
+            raise HttpError
+        length = int(value)
+        if length > _MAX_BODY_BYTES:
+            raise HttpError
         body = bytearray(length)
         have = min(length, fill - end - 4)
         body[:have] = view[end + 4 : end + 4 + have]
         while have < length:
             n = await stream.readinto(memoryview(body)[have:])
             if not n:
-                raise OSError("closed")
+                raise HttpError
             have += n
-        if b"connection: close" in lines or status != 200:
+        status = text[9:12]
+        if status != b"200":
+            body = b""
+        if not body or b"\r\nconnection: close" in text:
             self.close()
-        return status, body if status == 200 else b""
+        return status, body

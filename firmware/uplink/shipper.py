@@ -6,6 +6,7 @@ import json
 import struct
 import time
 
+from clock import happens
 from journal import ring as journal
 from journal import seal
 from micropython import const
@@ -140,7 +141,7 @@ class Shipper:
                 chunk = memoryview(self._chunk)[: min(_CHUNK_BYTES, end - offset)]
                 self._ring.flash.readblocks(index, chunk, offset)
                 if lost != self._ring.lost:
-                    raise HttpError("overwritten while it was sent")
+                    raise HttpError  # overwritten while it was sent
                 inner.update(chunk)
                 await write(chunk)
                 offset += len(chunk)
@@ -163,15 +164,11 @@ class Shipper:
             await self._send(write, nonce, pieces)
 
         status, body = await asyncio.wait_for_ms(self._http.post(_PATH, _TYPE, length, send), _TIMEOUT_MS)
-        if status == 413:
+        if status == b"413":
             self._halve()
-        if status != 200:
-            raise HttpError("status %d" % status)
-        stored = self._accept(body)
-        if stored is None:
-            raise HttpError("reply refused")
-        if pieces and not stored:
-            raise HttpError("nothing stored")
+        stored = self._accept(body)  # the body of anything but a 200 is empty
+        if stored is None or (pieces and not stored):
+            raise HttpError
         return self._more or stored < len(pieces)
 
     def _accept(self, body):
@@ -242,7 +239,7 @@ class Shipper:
                     self._halve()
                 backoff_ms = min(_MAX_BACKOFF_MS, max(_FIRST_BACKOFF_MS, backoff_ms * 2))
                 spread = int.from_bytes(self._random(2), "little")
-                await self._rest(backoff_ms // 2 + (backoff_ms * spread >> 17), pulse)
+                await asyncio.sleep_ms(backoff_ms // 2 + (backoff_ms * spread >> 17))
                 continue
             backoff_ms = self._timeouts = 0
             self._limit = min(_MAX_REQUEST_BYTES, self._limit * 2)
@@ -250,18 +247,9 @@ class Shipper:
             if not more:
                 await self._idle(pulse)
 
-    async def _rest(self, ms, pulse):
-        while ms > 0:
-            await asyncio.sleep_ms(min(ms, 10000))
-            ms -= 10000
-            pulse()
-
     async def _idle(self, pulse):
         """Wait for a record or the next heartbeat, then a moment for others to join."""
-        try:
-            await asyncio.wait_for_ms(self._recorded.wait(), self._heartbeat_ms)
-        except asyncio.TimeoutError:
-            return
-        pulse()
-        await asyncio.sleep_ms(_GATHER_MS)
-        self._recorded.clear()
+        if await happens(self._recorded, self._heartbeat_ms):
+            pulse()
+            await asyncio.sleep_ms(_GATHER_MS)
+            self._recorded.clear()

@@ -13,6 +13,8 @@ from host_tools.build.identity import Identity
 RING = 'def where(divisor):\n    """Fails on purpose."""\n    value = 1\n    return value // divisor\n'
 
 WORDS = "0123456789" * 30
+# The names that main.py uses are the ones that keep their length.
+MAIN = "from journal.ring import where\nfrom journal.words import WORDS\nfrom board import SCANNER_TX\n"
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def firmware(tmp_path: Path) -> Path:
     """A firmware tree with a package, a stale board.py, and things that do not belong on a board."""
     root = tmp_path / "firmware"
     (root / "journal").mkdir(parents=True)
-    (root / "main.py").write_text("import journal.ring\n")
+    (root / "main.py").write_text(MAIN)
     (root / "board.py").write_text("SCANNER_TX = 99\n")
     (root / "journal" / "ring.py").write_text(RING)
     # Longer than the board's cache of 128 bytes.

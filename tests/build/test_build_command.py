@@ -50,7 +50,7 @@ def test_image_and_table(
     shown = capsys.readouterr().out
     for part in PARTITION_MAPS[mebibytes * MIB]:
         assert f"{part.label:<10} {part.offset:#8x} {part.size // 1024:>7}" in shown
-    assert ".mpy: 4 modules, " in shown
+    assert ".mpy: 3 modules, " in shown
     assert identity.device_key.hex() not in shown
     assert not list(output.parent.glob("flash.bin.*")), "a file was left aside"
 

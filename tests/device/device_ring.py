@@ -75,7 +75,7 @@ def decode(flash, epochs):
                 again = bytearray(frame)
                 again[1 : 1 + n] = plain
                 epochs[key].seal(again, 0, n, generation, sequence, offset)
-                if bytes(again) == frame and plain[0] == records.SCAN:
+                if bytes(again) == frame and plain[0] == 3:
                     found.append(number_of(plain))
                 elif bytes(again) != frame:
                     offset += 1

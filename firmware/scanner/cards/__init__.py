@@ -8,7 +8,7 @@ import hashlib
 import records
 from micropython import const
 
-OTHER = const(0)
+_OTHER = const(0)
 PAYMENT = const(9)
 LINK = const(10)
 
@@ -63,5 +63,5 @@ class Cards:
             if head.startswith(start):
                 return LINK, records.NO_ID
         if len(payload) <= records.ID_TEXT_BYTES and _is_utf8(payload):
-            return OTHER, records.id_text(payload)
-        return OTHER, records.id_digest(hashlib.sha256(payload).digest())
+            return _OTHER, records.id_text(payload)
+        return _OTHER, records.id_digest(hashlib.sha256(payload).digest())
