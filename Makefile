@@ -1,0 +1,39 @@
+# The menu of Chốt. Every target sets up what it needs: .venv with the pinned packages of requirements.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench soak hardware docs clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Chốt needs Python 3.10 or newer: make PYTHON=python3.11"; exit 1; }
+	@echo "Setting up $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . 2>/dev/null \
+		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: $(READY) ## two doors, one minute, a power cut and an outage; ONCE=1 ends after it, else the page stays up
+	@$(BIN)/chot sim scenarios/demo.toml --json build/demo.json $(if $(ONCE),,--serve)
+
+test: $(READY) ## every test: device tests inside MicroPython, host tools, scenarios
+	@$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(READY) ## style, types of the host tools, and the firmware against the ESP32's stubs and compiler
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy host_tools
+	@$(BIN)/python -m host_tools.build.check firmware
+
+bench: $(READY) ## each figure beside its bar; also build/bench.json
+	@$(BIN)/python -m host_tools.bench
+
+clean: ## forget the environment and everything built
+	rm -rf $(VENV) build

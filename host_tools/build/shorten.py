@@ -1,0 +1,155 @@
+"""Shortens the firmware's own names on their way into the image: every byte of a name costs flash, and heap on the board.
+
+Only what the firmware defines is renamed (functions, classes, arguments, attributes, module-level names), everywhere
+alike, and never a name that MicroPython, a partition of its API, a string or a file name also uses. `const` needs no
+import once the compiler has folded it, and a package file without code is not needed at all. The source stays as it is.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib.metadata
+import io
+import itertools
+import keyword
+import re
+import string
+import tokenize
+from collections import Counter
+from functools import cache
+from pathlib import PurePosixPath
+
+_STUBS = ("micropython-esp32-stubs", "micropython-stdlib-stubs")
+_SHORTEST = 3  # a name of fewer letters is left alone
+_WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
+_FOLDED_IMPORT = "from micropython import const\n"
+
+
+def shorten(sources: dict[str, bytes], entry: str) -> dict[str, bytes]:
+    """The same modules with short names; `entry` (main.py) is kept to the letter and so are the names in it.
+
+    Where a module does not parse, all are left as they are: the compiler then says what is wrong with it.
+    """
+    try:
+        trees = {path: ast.parse(source) for path, source in sources.items()}
+    except (SyntaxError, ValueError):
+        return sources
+    kept = dict.fromkeys(itertools.chain(_external_names(), _file_names(sources), _WORD.findall(sources[entry].decode())))
+    for tree in trees.values():
+        kept.update(dict.fromkeys(_words_of_strings(tree)))
+    counts: Counter[str] = Counter()
+    everything: set[str] = set(kept)
+    for source in sources.values():
+        names = [token.string for token in _tokens(source) if token.type == tokenize.NAME]
+        counts.update(names)
+        everything.update(names)
+    wanted = {name for tree in trees.values() for name in _defined(tree)}
+    wanted = {name for name in wanted if name not in kept and len(name) >= _SHORTEST and not name.startswith("__")}
+    fresh = (name for name in _short_names() if name not in everything)
+    # The commonest first, then by name: the same source gives the same names.
+    mapping = dict(zip(sorted(wanted, key=lambda name: (-counts[name], name)), fresh, strict=False))
+    shortened = {}
+    for path, source in sources.items():
+        if path == entry:
+            shortened[path] = source
+        elif _has_code(trees[path]):
+            shortened[path] = _rename(source, mapping)
+    return shortened
+
+
+def _has_code(tree: ast.Module) -> bool:
+    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in tree.body)
+
+
+def _tokens(source: bytes) -> list[tokenize.TokenInfo]:
+    return list(tokenize.generate_tokens(io.StringIO(source.decode()).readline))
+
+
+def _rename(source: bytes, mapping: dict[str, str]) -> bytes:
+    """The source with every NAME token of the mapping replaced; line numbers stay."""
+    text = source.decode()
+    lines = text.splitlines(keepends=True)
+    for token in reversed(_tokens(source)):
+        if token.type == tokenize.NAME and token.string in mapping:
+            row, column = token.start
+            line = lines[row - 1]
+            lines[row - 1] = line[:column] + mapping[token.string] + line[column + len(token.string) :]
+    return "".join(lines).replace(_FOLDED_IMPORT, "\n").encode()
+
+
+def _defined(tree: ast.Module) -> set[str]:
+    """Names that a module defines: functions, classes, arguments, attributes it sets, and what stands at its top level."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            found.add(node.attr)
+    for node in tree.body:
+        for target in node.targets if isinstance(node, ast.Assign) and not _folded(node) else ():
+            found.update(leaf.id for leaf in ast.walk(target) if isinstance(leaf, ast.Name))
+    return found
+
+
+def _folded(node: ast.Assign) -> bool:
+    """A private constant that the compiler folds away takes no space, as long as it keeps its leading underscore."""
+    value, target = node.value, node.targets[0]
+    called = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "const"
+    return called and isinstance(target, ast.Name) and target.id.startswith("_")
+
+
+def _words_of_strings(tree: ast.Module) -> set[str]:
+    """Words in string constants other than docstrings: setting names, module names given to __import__, JSON members."""
+    docstrings = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            docstrings.add(id(node.value))
+    words: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            words.update(_WORD.findall(node.value))
+    return words
+
+
+def _file_names(sources: dict[str, bytes]) -> set[str]:
+    return {part for path in sources for part in PurePosixPath(path).with_suffix("").parts}
+
+
+@cache
+def _external_names() -> frozenset[str]:
+    """Every name of Python's builtins and of the ESP32 build's modules, by its published stubs."""
+    names = set(keyword.kwlist) | set(keyword.softkwlist) | set(dir(builtins))
+    for kind in (int, str, bytes, bytearray, memoryview, list, tuple, dict, set, float, Exception, type, slice, range):
+        names.update(dir(kind))
+    for distribution in _STUBS:
+        for file in importlib.metadata.files(distribution) or ():
+            if file.suffix == ".pyi":
+                names.update(_stub_names(ast.parse(file.read_text(encoding="utf-8"))))
+                names.update(PurePosixPath(str(file)).with_suffix("").parts)
+    return frozenset(names)
+
+
+def _stub_names(tree: ast.Module) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.alias):
+            found.update((node.asname or node.name).split("."))
+    return found
+
+
+def _short_names():
+    """a, b … z, A … Z, then two letters, and so on."""
+    for length in itertools.count(1):
+        for letters in itertools.product(string.ascii_letters, repeat=length):
+            yield "".join(letters)
