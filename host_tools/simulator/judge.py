@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from host_tools.collector.store import Store, StoredRow
-from host_tools.formats.records import SCAN
+from host_tools.formats.records import HEALTH, SCAN
 from host_tools.formats.sector import SECTOR_BYTES, Row, read_journal
 from host_tools.simulator.checkpoint import Checkpoint
 from host_tools.simulator.world import World
@@ -15,6 +15,7 @@ from host_tools.simulator.world import World
 # Signals that stand for exactly one record in flash, and the verdicts of such records.
 KEPT_SIGNALS = ("recorded", "not_card")
 REPEAT_VERDICT = 8
+HEALTH_DROPPED = 10
 Card = tuple[int, str]
 
 
@@ -151,17 +152,14 @@ def match(rows: list[Card], expected: list[Expected]) -> tuple[list[int], str | 
     return indexes, None
 
 
-def _undecided(checkpoint: Checkpoint, row: Row) -> bool:
-    """True for a frame with cells that a power cut left undecided: it reads whole at one time and torn at another, so
-    the board was right whichever way it took it."""
-    offset, size = checkpoint.journal
-    sequence, at = divmod(row.lsn, SECTOR_BYTES)
-    address = offset + (sequence - 1) % (size // SECTOR_BYTES) * SECTOR_BYTES
+def _undecided(checkpoint: Checkpoint, lsn: int, size: int) -> bool:
+    """True when a power cut left cells undecided in the `size` bytes at `lsn`: a frame there reads whole at one time and
+    torn at another, so the board was right whichever way it took it."""
+    offset, partition_size = checkpoint.journal
+    sequence, at = divmod(lsn, SECTOR_BYTES)
+    address = offset + (sequence - 1) % (partition_size // SECTOR_BYTES) * SECTOR_BYTES
     loose = checkpoint.flash.unstable.get(address // SECTOR_BYTES)
-    if loose is None:
-        return False
-    length = checkpoint.flash.dump()[address + at] + 11
-    return any(loose[at : at + length])
+    return loose is not None and any(loose[at : at + size])
 
 
 def _judge_records(door: DoorResult, checkpoint: Checkpoint, stored: list[StoredRow], journal: list[Row]) -> None:
@@ -181,13 +179,14 @@ def _judge_records(door: DoorResult, checkpoint: Checkpoint, stored: list[Stored
         there = by_name.get((row.epoch_public, row.lsn))
         if there is not None and there != row.plaintext:
             door.problems.append(f"flash and collector disagree about record {row.lsn}")
-        if there is None and row.released:
+        # n, ciphertext, tag, CRC: a frame is 11 bytes longer than its plaintext.
+        if there is None and row.released and not _undecided(checkpoint, row.lsn, len(row.plaintext) + 11):
             door.problems.append(f"released but not at the collector: record {row.lsn}")
     in_flash = {(row.epoch_public, row.lsn) for row in journal}
     oldest = min((row.lsn for row in journal), default=0)
     for stored_row in stored:
         gone = stored_row.lsn >= oldest and (stored_row.epoch_public, stored_row.lsn) not in in_flash
-        if gone:
+        if gone and not _undecided(checkpoint, stored_row.lsn, len(stored_row.plaintext) + 11):
             door.problems.append(f"at the collector but not in flash: record {stored_row.lsn}")
     combined = {(row.generation, row.lsn, row.epoch_public): card_of(row) for row in [*stored, *journal]}
     _, kept_mismatch = match([card for _, card in sorted(combined.items()) if card is not None], expected)
@@ -208,6 +207,15 @@ def _judge_secrets(door: DoorResult, checkpoint: Checkpoint) -> None:
             door.problems.append(f"{name} stands in the console log")
 
 
+def _last_health(stored: list[StoredRow]) -> dict[int, int]:
+    """The last HEALTH at the collector: key -> value."""
+    for row in reversed(stored):
+        decoded = row.decoded
+        if decoded is not None and decoded["kind"] == HEALTH:
+            return {int(key): int(value) for key, value in decoded["health"]}
+    return {}
+
+
 def judge_door(world: World, checkpoint: Checkpoint) -> DoorResult:
     """Everything that must hold for one door."""
     log, keys = checkpoint.log, checkpoint.keys
@@ -216,7 +224,7 @@ def judge_door(world: World, checkpoint: Checkpoint) -> DoorResult:
     with Store(world.database) as store:
         stored = store.rows(keys.device_id)
     journal = read_journal(checkpoint.journal_image(), keys.device_key, keys.collector_private)
-    _judge_records(door, checkpoint, stored, [row for row in journal if not _undecided(checkpoint, row)])
+    _judge_records(door, checkpoint, stored, journal)
     _judge_secrets(door, checkpoint)
     ends = {down.boot for down in log.downs}
     for read in log.reads:
@@ -236,7 +244,7 @@ def judge_door(world: World, checkpoint: Checkpoint) -> DoorResult:
     door.problems += checkpoint.board.faults
     if checkpoint.module.bricked:
         door.problems.append("the scan module was sent the command that erases its firmware")
-    door.figures = checkpoint.figures()
+    door.figures = {**checkpoint.figures(), "health": _last_health(stored)}
     return door
 
 
@@ -249,13 +257,14 @@ def judge_expectations(world: World, doors: list[DoorResult]) -> list[str]:
         counts = {"shown": door.shown, "read": door.read, "collected": door.collected, "lost": door.lost}
         sums.update({**counts, "power_cuts": door.power_cuts, "torn_programs": door.torn_programs})
         sums.update(watchdog_resets=door.watchdog_resets, forged=door.figures["forged"], unanswered=door.unanswered)
+        sums.update(dropped=door.figures["health"].get(HEALTH_DROPPED, 0))
     broken = [f"{door.name}: {problem}" for door in doors for problem in door.problems]
     names = ("shown", "read", "recorded", "not_card", "repeat", "refused", "fault", "collected", "lost")
     for name in (*names, "power_cuts", "torn_programs", "watchdog_resets", "unanswered"):
         wanted = getattr(expect, name)
         if wanted is not None and sums[name] != wanted:
             broken.append(f"{name}: {sums[name]}, the scenario states {wanted}")
-    for name in ("recorded", "forged"):
+    for name in ("recorded", "forged", "dropped"):
         least = getattr(expect, f"min_{name}")
         if sums[name] < least:
             broken.append(f"{name}: {sums[name]}, the scenario states at least {least}")

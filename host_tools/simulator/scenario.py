@@ -123,6 +123,7 @@ class Expect:
     torn_programs: int | None = None
     min_recorded: int = 0
     min_forged: int = 0
+    min_dropped: int = 0  # reads that the board says, in HEALTH at the collector, it dropped
     watchdog_resets: int = 0
     unanswered: int | None = 0  # codes that a ready board neither beeped for nor refused
     verdict_latency_ms: int = 150

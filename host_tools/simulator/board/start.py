@@ -54,7 +54,8 @@ def _mount():
     vfs.mount(here, "/sim")
     sys.path[:] = ["/sim", "", ".frozen", "/lib"]
     try:
-        vfs.mount(vfs.VfsLfs2(found[0]), "/")
+        # No modification times: the runtime would stamp files with the PC's clock, and no two runs would be the same.
+        vfs.mount(vfs.VfsLfs2(found[0], mtime=False), "/")
     except (OSError, IndexError) as error:
         print("no file system:", error)
 
