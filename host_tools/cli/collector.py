@@ -207,6 +207,7 @@ def _status(args: argparse.Namespace) -> int:
         print(f"{place['checkpoint']}: {place['scans']} {say('lượt', 'scans')}, {place['not_cards']} {not_cards}")
     words = {
         "quarantined": say("cách ly", "quarantined"),
+        "torn": say("trong đó dở do mất điện", "of these torn by power cuts"),
         "conflicts": say("trùng tên khác nội dung", "kept beside"),
         "clones": say("nghi nhân bản", "clone suspected"),
         "missing_sectors": say("sector thiếu", "sectors missing"),

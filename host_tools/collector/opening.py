@@ -6,14 +6,27 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from host_tools.formats.keys import KeysFor
-from host_tools.formats.sector import HEADER_BYTES, SECTOR_BYTES, Walk, programmed_end, repair_header, walk_frames
+from host_tools.formats.sector import (
+    EPOCH_FRAME_BYTES,
+    HEADER_BYTES,
+    MAX_CIPHERTEXT_BYTES,
+    OVERHEAD_BYTES,
+    SECTOR_BYTES,
+    Walk,
+    is_sealed,
+    programmed_end,
+    repair_header,
+    walk_frames,
+)
 from host_tools.formats.wire import Piece, Request
 
 # Why bytes are in quarantine.
 DAMAGED_SECTOR = "damaged sector"
 UNREADABLE = "unreadable"
-CUT_SHORT = "cut short"  # at the end of a piece: what a power cut leaves
+CUT_SHORT = "cut short"  # the last bytes of a sector: what a power cut leaves
 NOT_PARSED = "not parsed"
+# A cut tears what was being programmed: an epoch frame and the longest record at most.
+MAX_TORN_BYTES = EPOCH_FRAME_BYTES + MAX_CIPHERTEXT_BYTES + OVERHEAD_BYTES
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,8 @@ def _open_piece(opened: Opened, piece: Piece, keys_for: KeysFor, others: Iterabl
     opened.spans.append((piece.generation, base + piece.offset, base + end))
     for first, last in walk.unread:
         data = piece.data[first - piece.offset : last - piece.offset]
-        reason = CUT_SHORT if last == end else UNREADABLE
+        torn = last == end and last - first <= MAX_TORN_BYTES and not is_sealed(data)
+        reason = CUT_SHORT if torn else UNREADABLE
         opened.quarantined.append(
             Quarantined(piece.generation, piece.sequence, first, piece.epoch_public, data, reason)
         )

@@ -54,6 +54,7 @@ const WORDS = {
     waiting: "sector chờ gửi", heap: "bộ nhớ trống", drops: "lượt đọc bỏ", failures: "gửi lỗi",
     lost: "sector bị ghi đè",
     quarantined: "cách ly", clones: "nghi nhân bản", missing: "sector thiếu", holes: "lỗ hổng", fine: "đủ",
+    torn: "đoạn dở do mất điện",
     ago: s => s < 60 ? s + " giây trước" : s < 3600 ? Math.floor(s / 60) + " phút trước"
       : Math.floor(s / 3600) + " giờ trước", links: { 1: "Wi-Fi", 2: "di động" }, when: "lúc", what: "việc",
     detail: "chi tiết", gone: "Mất liên lạc với trung tâm, số liệu bên dưới đã cũ." },
@@ -63,7 +64,8 @@ const WORDS = {
     clock: "clock", known: "time known", unknown: "time unknown", data: "data", none: "Nothing.",
     waiting: "sectors waiting", heap: "heap free", drops: "reads dropped", failures: "uplink failures",
     lost: "sectors overwritten", quarantined: "quarantined", clones: "clone suspected", missing: "sectors missing",
-    holes: "holes", fine: "complete", ago: s => s < 60 ? s + " s ago" : s < 3600 ? Math.floor(s / 60) + " min ago"
+    holes: "holes", fine: "complete", torn: "ends torn by power cuts",
+    ago: s => s < 60 ? s + " s ago" : s < 3600 ? Math.floor(s / 60) + " min ago"
       : Math.floor(s / 3600) + " h ago", links: { 1: "Wi-Fi", 2: "cellular" }, when: "when", what: "what",
     detail: "detail", gone: "The collector does not answer; what you see below is old." } };
 const KINDS = { "clone: one name, two contents": "nhân bản: một tên, hai nội dung", "quarantine": "cách ly",
@@ -118,17 +120,19 @@ function show() {
       if (h[key] !== undefined) health.push([h[key] + " " + w[name], h[key] ? "warn" : ""]);
     }
     const data = [];
-    for (const [key, name, style] of [["clones", "clones", "bad"], ["quarantined", "quarantined", "warn"],
-        ["missing_sectors", "missing", "warn"], ["holes", "holes", "warn"]]) {
-      if (b[key]) data.push([b[key] + " " + w[name], style]);
+    for (const [count, name, style] of [[b.clones, "clones", "bad"], [b.quarantined - b.torn, "quarantined", "warn"],
+        [b.missing_sectors, "missing", "warn"], [b.holes, "holes", "warn"]]) {
+      if (count) data.push([count + " " + w[name], style]);
     }
+    if (!data.length) data.push([w.fine, "good"]);
+    if (b.torn) data.push([b.torn + " " + w.torn, "soft"]);
     row.append(id, make("td", b.checkpoint),
       make("td", age === null ? w.never : w.ago(age), age === null ? "soft" : age < 150 ? "good" : "warn"),
       make("td", b.firmware === null ? "–" : b.firmware),
       make("td", (w.links[h.link] || "–") + (h.rssi_dbm === undefined ? "" : " " + h.rssi_dbm + " dBm")),
       make("td", b.clock_known ? w.known : w.unknown, b.clock_known ? "good" : "warn"),
       lines(make("td", undefined, "wide"), health.length ? health : [["–"]]),
-      lines(make("td", undefined, "wide"), data.length ? data : [[w.fine, "good"]]));
+      lines(make("td", undefined, "wide"), data));
     return row;
   });
   document.getElementById("boards").replaceChildren(head, ...rows);

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from host_tools.collector.opening import CUT_SHORT
 from host_tools.collector.places import checkpoints
 from host_tools.collector.store import CLONES, Store, StoredRow
 from host_tools.collector.timeline import Placed, place
@@ -121,12 +122,13 @@ class StateView:
         )
         boot = records.decode(latest[records.BOOT]) if records.BOOT in latest else None
         health = records.decode(latest[records.HEALTH]) if records.HEALTH in latest else None
-        seen, quarantined, conflicts, clones = self._store.db.execute(
+        seen, quarantined, torn, conflicts, clones = self._store.db.execute(
             "SELECT last_seen_ms, (SELECT COUNT(*) FROM quarantine WHERE device_id = ?1),"
+            " (SELECT COUNT(*) FROM quarantine WHERE device_id = ?1 AND reason = ?5),"
             " (SELECT COUNT(*) FROM conflicts WHERE device_id = ?1),"
             " (SELECT COUNT(*) FROM reports WHERE device_id = ?1 AND kind IN (?2, ?3, ?4))"
             " FROM devices WHERE device_id = ?1",
-            (device_id, *CLONES),
+            (device_id, *CLONES, CUT_SHORT),
         ).fetchone()
         gaps = missing(self._store, device_id)
         return {
@@ -139,6 +141,7 @@ class StateView:
             "health": {} if health is None else {HEALTH_NAMES.get(k, str(k)): v for k, v in health["health"]},
             "clock_known": board.clock_known,
             "quarantined": quarantined,
+            "torn": torn,  # of those, what lies torn at the end of a sector: what a power cut leaves
             "conflicts": conflicts,
             "clones": clones,
             "missing_sectors": gaps["sectors"],

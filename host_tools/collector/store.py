@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from host_tools.collector import vault
-from host_tools.collector.opening import NOT_PARSED, Opened, OpenedRow, Quarantined
+from host_tools.collector.opening import CUT_SHORT, NOT_PARSED, Opened, OpenedRow, Quarantined
 from host_tools.collector.schema import connect
 from host_tools.errors import UserError
 from host_tools.formats import records
@@ -257,8 +257,8 @@ class Store:
             self.report(device_id, CLONE_OVERLAP, f"{pair} {generation:08x}", received_ms)
 
     def _quarantine(self, device_id: bytes, item: Quarantined, received_ms: int) -> None:
-        place = f"{item.generation}:{item.sequence}:{item.offset}:".encode()
-        digest = hashlib.sha256(place + item.data).digest()
+        name = f"{item.generation}:{item.sequence}:{item.offset}:".encode()
+        digest = hashlib.sha256(name + item.data).digest()
         added = self.db.execute(
             "INSERT OR IGNORE INTO quarantine"
             " (device_id, digest, generation, sequence, offset, epoch_public, data, reason, received_ms)"
@@ -276,9 +276,10 @@ class Store:
             ),
         )
         if added.rowcount:
-            where = "" if item.reason == NOT_PARSED else f" {item.generation:08x}:{item.sequence}+{item.offset}"
-            detail = f"{item.reason}{where}, {len(item.data)} bytes"
-            self.report(device_id, QUARANTINE, detail, received_ms)
+            place = f" {item.generation:08x}:{item.sequence}+{item.offset}"
+            # Every power cut leaves a torn end: one matter that counts, not one for each.
+            where = "" if item.reason in (CUT_SHORT, NOT_PARSED) else place
+            self.report(device_id, QUARANTINE, item.reason + where, received_ms)
 
     def _cover(self, device_id: bytes, generation: int, first_lsn: int, end_lsn: int) -> None:
         """Note that positions were received, joined with those of the same sector that touch them."""

@@ -215,6 +215,14 @@ def walk_frames(
     return _Walker(data, generation, sequence, offset, keys_for).walk(epoch_public, others)
 
 
+def is_sealed(data: bytes) -> bool:
+    """True if a whole record frame begins here by its CRC: if it does not open, its key is missing, not its bytes."""
+    size = data[0] if data else 0
+    frame = data[: size + OVERHEAD_BYTES]
+    whole = 1 <= size <= MAX_CIPHERTEXT_BYTES and len(frame) == size + OVERHEAD_BYTES
+    return whole and _crc(frame[:-2]) == frame[-2:]
+
+
 def programmed_end(sector: bytes) -> int:
     """The offset after the last byte that is not 0xFF."""
     return len(sector.rstrip(b"\xff"))

@@ -114,7 +114,8 @@ def test_junk_costs_the_junk_alone_and_the_board_goes_on(centre) -> None:
     ]
     assert kept[0][3] == bytes(data[cut : cut + length]) and kept[1][3] == b"\x13torn"
     assert len(reports(centre)) == 2
-    assert centre.state()["boards"][0]["quarantined"] == 2
+    described = centre.state()["boards"][0]
+    assert (described["quarantined"], described["torn"]) == (2, 1)
 
 
 def test_a_wrong_piece_key_is_made_good_by_the_neighbours(centre) -> None:
@@ -419,3 +420,20 @@ def ring(board: Board) -> KeyRing:
 
 def parsed(board: Board, pieces: list[Piece]) -> Request:
     return parse_request(board.request(pieces), request_key(board.device_key))
+
+
+def test_a_torn_end_is_told_from_a_key_that_is_missing_and_from_rubble() -> None:
+    board = Board()
+    board.scan("1")
+    sealed = bytes(board.data)
+
+    def reasons(data: bytes, key: bytes) -> list[str]:
+        opened = opening.open_request(parsed(board, [Piece(board.generation, 1, key, 64, data)]), ring(board))
+        return [item.reason for item in opened.quarantined]
+
+    assert reasons(sealed, board.epoch_public) == []
+    assert reasons(sealed[:-4], board.epoch_public) == [opening.CUT_SHORT]
+    assert reasons(sealed + sealed[:-4], board.epoch_public) == [opening.CUT_SHORT]
+    board.epoch_public = collector_public(b"\x09" * 32)
+    assert reasons(sealed, b"\x42" * 32) == [opening.UNREADABLE]
+    assert reasons(b"\x00" * 300, b"\x42" * 32) == [opening.UNREADABLE]
