@@ -28,7 +28,7 @@ test: $(READY) ## every test: device tests inside MicroPython, host tools, scena
 	@$(BIN)/python -m pytest -n $(WORKERS)
 
 lint: $(READY) ## style, types of the host tools, and the firmware against the ESP32's stubs and compiler
-	@$(BIN)/ruff check .
+	@$(BIN)/ruff check firmware host_tools tests
 	@$(BIN)/mypy host_tools
 	@$(BIN)/python -m host_tools.build.check firmware
 

@@ -42,8 +42,8 @@ _RUNTIME_BYTES = const(40)  # the journal reserves 64 for a BOOT record
 
 def _runtime():
     """The runtime that runs, for the BOOT record."""
-    name, version = sys.implementation[0], sys.implementation[1]
-    return ("%s %s %d.%d.%d %s" % (VERSION, name, version[0], version[1], version[2], sys.platform))[:_RUNTIME_BYTES]
+    version = sys.implementation.version
+    return ("%s micropython %d.%d.%d %s" % (VERSION, version[0], version[1], version[2], sys.platform))[:_RUNTIME_BYTES]
 
 
 def _boot_cause(rtc):

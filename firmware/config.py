@@ -64,7 +64,7 @@ def _check(name, value):
         whole = isinstance(value, int) and not isinstance(value, bool)
         _need(whole and rule[1] <= value <= rule[2], name, "a whole number, %d to %d" % rule[1:])
     elif isinstance(default, str):
-        _need(value in rule, name, "one of " + ", ".join(rule))
+        _need(value in rule, name, "one of %s, %s" % rule)
     else:
         _need(isinstance(value, list) and len(value) <= 8, name, "a list of at most 8")
         if name == "wifi":

@@ -1,4 +1,4 @@
-"""Who this board is: the `identity` partition, which a lost file system does not take along (docs/formats.md, "Identity")."""
+"""Who this board is: the `identity` partition, which a lost file system does not take along (docs/formats.md)."""
 
 import json
 import struct
@@ -22,7 +22,7 @@ class Identity:
 
 
 def load(flash):
-    """The valid copy with the higher counter; OSError where there is none. `flash`: the partition as a block device of 4096-byte blocks."""
+    """The valid copy with the higher counter; OSError where there is none. `flash` has blocks of 4096 bytes."""
     best = None
     best_counter = -1
     sector = bytearray(_SECTOR_BYTES)

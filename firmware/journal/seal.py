@@ -148,7 +148,7 @@ def agree(private, device_key, collector_public):
 
     `private`, `device_key` and `collector_public` are 32 bytes each. Raises SealError on a refused collector key.
     """
-    public = shared = None
+    public = shared = b""
     for public in x25519.steps(private, x25519.BASE):
         yield None
     for shared in x25519.steps(private, collector_public):

@@ -13,7 +13,7 @@ class HttpError(Exception):
 
 
 class Http:
-    """Client of `url`, http://host[:port][/prefix]. After OSError or HttpError call close(); the caller bounds the time."""
+    """Client of `url`, http://host[:port][/prefix]. After an error call close(); the caller bounds the time."""
 
     def __init__(self, url):
         scheme, _, rest = url.partition("://")
@@ -32,7 +32,7 @@ class Http:
             stream.close()
 
     async def post(self, path, content_type, length, send):
-        """POST `length` bytes that `await send(write)` gives in pieces; returns (status, body), both bytes; the body only of a 200."""
+        """POST `length` bytes that `await send(write)` gives in pieces; returns (status, body) as bytes, the body of a 200."""
         if self._stream is None:
             self._stream, _ = await asyncio.open_connection(self._host, self._port)
         stream = self._stream
@@ -80,8 +80,7 @@ class Http:
                 raise HttpError
             have += n
         status = text[9:12]
-        if status != b"200":
-            body = b""
-        if not body or b"\r\nconnection: close" in text:
+        good = status == b"200"
+        if not good or b"\r\nconnection: close" in text:
             self.close()
-        return status, body
+        return status, body if good else b""

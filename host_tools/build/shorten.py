@@ -1,14 +1,13 @@
 """Shortens the firmware's own names on their way into the image: every byte of a name costs flash, and heap on the board.
 
 Only what the firmware defines is renamed (functions, classes, arguments, attributes, module-level names), everywhere
-alike, and never a name that MicroPython, a partition of its API, a string or a file name also uses. `const` needs no
-import once the compiler has folded it, and a package file without code is not needed at all. The source stays as it is.
+alike, and never a name that MicroPython, a string or a file also uses. `const` needs no import once the compiler has
+folded it, and a package file without code is not needed at all. The source stays as it is.
 """
 
 from __future__ import annotations
 
 import ast
-import builtins
 import importlib.metadata
 import io
 import itertools
@@ -19,6 +18,9 @@ import tokenize
 from collections import Counter
 from functools import cache
 from pathlib import PurePosixPath
+
+from host_tools.errors import EXIT_ENVIRONMENT, UserError
+from host_tools.text import say
 
 _STUBS = ("micropython-esp32-stubs", "micropython-stdlib-stubs")
 _SHORTEST = 3  # a name of fewer letters is left alone
@@ -35,11 +37,18 @@ def shorten(sources: dict[str, bytes], entry: str) -> dict[str, bytes]:
         trees = {path: ast.parse(source) for path, source in sources.items()}
     except (SyntaxError, ValueError):
         return sources
-    kept = dict.fromkeys(itertools.chain(_external_names(), _file_names(sources), _WORD.findall(sources[entry].decode())))
+    for path, tree in trees.items():
+        if any(isinstance(node, ast.JoinedStr) for node in ast.walk(tree)):
+            # Before Python 3.12 an f-string is one token, and the names in it would keep their length.
+            raise UserError(
+                say(f"firmware/{path}: không dùng được f-string", f"firmware/{path}: f-strings cannot be used"),
+                hint=say("dùng định dạng với %", "use % formatting"),
+            )
+    kept = _external_names() | _file_names(sources) | set(_WORD.findall(sources[entry].decode()))
     for tree in trees.values():
-        kept.update(dict.fromkeys(_words_of_strings(tree)))
+        kept |= _words_of_strings(tree)
     counts: Counter[str] = Counter()
-    everything: set[str] = set(kept)
+    everything = set(kept)
     for source in sources.values():
         names = [token.string for token in _tokens(source) if token.type == tokenize.NAME]
         counts.update(names)
@@ -120,12 +129,20 @@ def _file_names(sources: dict[str, bytes]) -> set[str]:
 
 @cache
 def _external_names() -> frozenset[str]:
-    """Every name of Python's builtins and of the ESP32 build's modules, by its published stubs."""
-    names = set(keyword.kwlist) | set(keyword.softkwlist) | set(dir(builtins))
-    for kind in (int, str, bytes, bytearray, memoryview, list, tuple, dict, set, float, Exception, type, slice, range):
-        names.update(dir(kind))
+    """Every name of the builtins and modules of an ESP32 build, by its published stubs (nothing of this Python's own)."""
+    names = set(keyword.kwlist)
     for distribution in _STUBS:
-        for file in importlib.metadata.files(distribution) or ():
+        try:
+            files = importlib.metadata.files(distribution) or []
+        except importlib.metadata.PackageNotFoundError:
+            files = []
+        if not files:
+            raise UserError(
+                say(f"thiếu gói {distribution}", f"the package {distribution} is missing"),
+                hint=say("chạy 'make' để cài lại .venv", "run 'make' to install .venv again"),
+                exit_code=EXIT_ENVIRONMENT,
+            )
+        for file in files:
             if file.suffix == ".pyi":
                 names.update(_stub_names(ast.parse(file.read_text(encoding="utf-8"))))
                 names.update(PurePosixPath(str(file)).with_suffix("").parts)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from host_tools.build.boards import board_source, load_board
+from host_tools.build.boards import load_board
 from host_tools.build.bundle import compile_bundle, compile_module
 from host_tools.errors import EXIT_ENVIRONMENT, UserError
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from host_tools.build.shorten import shorten
+from host_tools.errors import UserError
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 
@@ -65,3 +68,8 @@ def test_same_source_same_names_and_lines_stay() -> None:
 def test_a_module_that_does_not_parse_is_left_to_the_compiler() -> None:
     broken = sources(main="", part="def f(:\n")
     assert shorten(broken, "main.py") == broken
+
+
+def test_an_f_string_is_refused() -> None:
+    with pytest.raises(UserError, match="part.py"):
+        shorten(sources(main="", part="x = f'{1}'\n"), "main.py")

@@ -70,9 +70,9 @@ class DeviceFile(pytest.File):
                 yield DeviceItem.from_parent(self, name=node.name, module=self.path.stem, line=node.lineno)
 
 
-def pytest_collect_file(parent, file_path):
-    if file_path.parent == HERE and file_path.name.startswith("device_"):
-        return DeviceFile.from_parent(parent, path=file_path)
+def pytest_pycollect_makemodule(module_path, parent):
+    if module_path.name.startswith("device_"):
+        return DeviceFile.from_parent(parent, path=module_path)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Health-insurance cards (BHYT): `code|hex name|dd/mm/yyyy|1 or 2|…|$`; the code, 10 digits or 2 letters and 13 digits, is the id."""
+"""Health-insurance cards (BHYT): `code|hex name|dd/mm/yyyy|1 or 2|…|$`; the code (10 or 15 characters) is the id."""
 
 import records
 from micropython import const

@@ -1,4 +1,4 @@
-"""Citizen identity cards of 2021 and 2024: `number|old number|Name|ddmmyyyy|sex|address|ddmmyyyy…`; the 12-digit number is the id."""
+"""Citizen identity cards of 2021 and 2024: `number|old number|Name|ddmmyyyy|sex|address…`; the number is the id."""
 
 import records
 from micropython import const

@@ -1,4 +1,4 @@
-"""National personal QR (Decision 1405/QĐ-BTTTT, also the Huế card): `paper|NAME|yyyy-mm-dd|0 or 1|QID|ext`; the QID is the id."""
+"""National personal QR (Decision 1405/QĐ-BTTTT; the Huế card): `paper|NAME|yyyy-mm-dd|0 or 1|QID|ext`; the QID is the id."""
 
 import records
 from micropython import const
