@@ -46,7 +46,8 @@ MORE_CARDS = 8
 # Words of the stand-in flash beside the number of bytes of each program.
 READ, BEEP = "read", "beep"
 _SECTORS = 4
-_RECOVER_SECTORS = (16, 48)
+# Few: without collection the heap only grows, and with it the search for room, as it would not on a board.
+_RECOVER_SECTORS = (2, 6)
 
 
 @dataclass
