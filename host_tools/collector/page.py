@@ -48,7 +48,7 @@ code { font-size: .85em; }
 "use strict";
 const WORDS = {
   vi: { other: "English", places: "Lượt quét theo chốt", boards: "Thiết bị", matters: "Cần xem lại",
-    scans: "lượt", minute: "phút vừa qua", last: "lần cuối", notCards: "không phải thẻ", never: "chưa có",
+    scans: "lượt", minute: "lượt trong phút vừa qua", last: "lần cuối", notCards: "không phải thẻ", never: "chưa có",
     board: "thiết bị", place: "chốt", seen: "liên lạc", firmware: "phần mềm", health: "tình trạng", link: "mạng",
     clock: "đồng hồ", known: "đã biết giờ", unknown: "chưa biết giờ", data: "dữ liệu", none: "Không có gì.",
     waiting: "sector chờ gửi", heap: "bộ nhớ trống", drops: "lượt đọc bỏ", failures: "gửi lỗi",

@@ -202,3 +202,10 @@ def test_run_serves_until_it_is_told_to_stop(directory: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
     process.stdout.close()
+
+
+def test_a_file_that_appears_in_between_is_not_overwritten(tmp_path: Path) -> None:
+    vault.write_new(tmp_path / "key", b"first")
+    with pytest.raises(FileExistsError):
+        vault.write_new(tmp_path / "key", b"second")
+    assert (tmp_path / "key").read_bytes() == b"first"

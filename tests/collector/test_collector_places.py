@@ -59,7 +59,7 @@ def test_boots_without_time_change_place_at_the_first_boot_after_the_move(centre
     board.scan("3")
     board.new_epoch(cause=1)
     board.scan("4")
-    centre.now_ms += HOUR
+    centre.now_ms += HOUR // 6
     centre.send(board)
     assert places(centre, board) == ["market"] * 3 + ["hospital"] * 4
 
@@ -81,6 +81,32 @@ def test_a_boot_known_to_be_before_the_move_does_not_change_the_place(centre) ->
     centre.send(board)
     # The boot without time is the first that may have begun after the move.
     assert places(centre, board) == ["market"] * 3 + ["hospital"] * 5
+
+
+def test_a_clock_that_runs_ahead_takes_nothing_along_that_was_received(centre) -> None:
+    board = centre.add(Board(), "market")
+    board.clock(centre.now_ms + 9 * HOUR, source=1)
+    board.scan("1")
+    centre.send(board)
+    centre.now_ms += HOUR
+    move(centre, board, "hospital")
+    board.scan("2")
+    centre.send(board)
+    assert places(centre, board) == ["market", "market", "hospital"]
+
+
+def test_a_later_move_never_reaches_behind_an_earlier_one(centre) -> None:
+    board = centre.add(Board(), "market")
+    board.clock(centre.now_ms)
+    board.scan("1", after_ms=HOUR)
+    board.scan("2", after_ms=2 * HOUR)
+    centre.now_ms += 2 * HOUR
+    move(centre, board, "hospital")
+    centre.now_ms -= 2 * HOUR - 60_000  # the centre's clock was set back
+    move(centre, board, "school")
+    centre.now_ms += 9 * HOUR
+    centre.send(board)
+    assert places(centre, board) == ["market", "market", "school"]
 
 
 def test_two_moves_before_anything_is_received(centre) -> None:
