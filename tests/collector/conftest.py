@@ -10,6 +10,12 @@ from running_centre import Centre
 from sealing_board import COLLECTOR
 
 
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What tests read in messages is English, whoever runs them."""
+    monkeypatch.setenv("LC_ALL", "C")
+
+
 @pytest.fixture
 def make_centre(tmp_path: Path) -> Iterator[Callable[..., Centre]]:
     made: list[Centre] = []

@@ -23,8 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
-def english(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LC_ALL", "C")
+def quick_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     # The real cost is for guessers; one test pays it.
     monkeypatch.setattr(vault, "SCRYPT_N", 1 << 10)
 
