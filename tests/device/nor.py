@@ -64,6 +64,8 @@ class Nor:
             raise PowerCut()
 
     def ioctl(self, operation, argument):
+        if operation < 4:
+            return 0
         if operation == 4:
             return self.sectors
         if operation == 5:

@@ -1,0 +1,429 @@
+"""The uplink inside MicroPython: hostile answers, forged and late replies, and what gets released on whose word."""
+
+import asyncio
+import json
+import random
+import time
+
+from device_ring import Boot, DEVICE, DEVICE_KEY, COLLECTOR
+from journal import ring as journal
+from journal import seal
+from nor import Nor
+from uplink import http
+from uplink.http import Http, HttpError
+from uplink.shipper import Shipper
+
+
+class Stream:
+    """One connection: takes what is written, gives `answer` in pieces of `size`."""
+
+    def __init__(self, answer, size=1000):
+        self.answer = answer
+        self.size = size
+        self.sent = bytearray()
+        self.closed = False
+
+    def write(self, data):
+        self.sent.extend(data)
+
+    async def drain(self):
+        pass
+
+    async def readinto(self, buffer):
+        n = min(len(buffer), len(self.answer), self.size)
+        buffer[:n] = self.answer[:n]
+        self.answer = self.answer[n:]
+        return n
+
+    def close(self):
+        self.closed = True
+
+
+class Network:
+    """Stands in for asyncio.open_connection; each connection is the next stream of the list."""
+
+    def __init__(self, *streams):
+        self.streams = list(streams)
+        self.opened = []
+
+    async def open_connection(self, host, port):
+        self.opened.append((host, port))
+        stream = self.streams.pop(0)
+        return stream, stream
+
+
+def post(answer, size=1000, url="http://centre:8080"):
+    """(status, body, stream) of one POST answered like this; HttpError when it is refused."""
+    stream = Stream(answer, size)
+    http.asyncio = Network(stream)
+    client = Http(url)
+
+    async def send(write):
+        await write(b"body")
+
+    status, body = asyncio.run(client.post("/v1/journal", "application/x-chot", 4, send))
+    return status, bytes(body), stream
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+
+
+def test_answers():
+    for size in (1, 2, 3, 5, 1000):
+        status, body, stream = post(OK, size)
+        assert (status, body) == (b"200", b"hello") and not stream.closed
+    assert bytes(stream.sent) == (
+        b"POST /v1/journal HTTP/1.1\r\nHost: centre:8080\r\nContent-Type: application/x-chot\r\nContent-Length: 4\r\n\r\nbody"
+    )
+    status, body, stream = post(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
+    assert (status, body, stream.closed) == (b"413", b"", True), "only the body of a 200 counts"
+    assert post(OK.replace(b"OK\r\n", b"OK\r\nConnection: Close\r\n"))[2].closed
+    assert post(b"HTTP/1.1 200 OK\r\ncontent-LENGTH:0\r\n\r\n")[1] == b""
+    sent = post(OK, url="http://centre/prefix")[2].sent
+    assert sent.startswith(b"POST /prefix/v1/journal HTTP/1.1\r\nHost: centre:80\r\n")
+
+
+def refused(answer):
+    try:
+        post(answer)
+    except HttpError:
+        return True
+    return False
+
+
+def test_hostile_answers():
+    head = b"HTTP/1.1 200 OK\r\n"
+    for answer in (
+        b"",
+        b"garbage",
+        b"\r\n\r\n",
+        head + b"\r\n",
+        head + b"Content-Length: 4097\r\n\r\n" + b"x" * 4097,
+        head + b"Content-Length: 1000000000\r\n\r\n",
+        head + b"Content-Length: -1\r\n\r\n",
+        head + b"Content-Length: 5x\r\n\r\nhello",
+        head + b"Content-Length: \r\n\r\nhello",
+        head + b"Content-Length: 10\r\n\r\nshort",
+        head + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        head + b"X: " + b"y" * 5000,
+        b"HTTP/2 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        b"SSH-2.0-OpenSSH\r\nContent-Length: 5\r\n\r\nhello",
+        head + b"A: b\r\n" * 2000,
+    ):
+        assert refused(answer), answer[:60]
+
+
+def test_random_answers_never_do_more_than_fail():
+    random.seed(3)
+    for _ in range(400):
+        answer = bytearray(OK)
+        for _ in range(random.randint(1, 5)):
+            answer[random.randint(0, len(answer) - 1)] = random.getrandbits(8)
+        try:
+            post(bytes(answer))
+        except HttpError:
+            pass
+
+
+def test_only_plain_http_is_spoken():
+    for url in ("https://x", "ftp://x", "x"):
+        try:
+            Http(url)
+        except ValueError:
+            continue
+        raise AssertionError(url)
+
+
+class Clock:
+    taken = None
+
+    def reading(self, unix_ms, error_ms, source):
+        self.taken = unix_ms
+
+
+class Me:
+    device_id = DEVICE
+    device_key = DEVICE_KEY
+    collector_public = COLLECTOR
+
+
+class Centre:
+    """The collector's side of the wire, as `Http.post` sees it; `answers` say how to treat each request in turn."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+        self.requests = []
+        self.answers = []
+        self.limit = 65536
+
+    def reply(self, request, stored, key=None, nonce=None, body=None):
+        text = body or json.dumps({"stored": stored, "now": 1_700_000_000_000})
+        data = b"\x01" + (nonce or request[45:53]) + text.encode()
+        return bytearray(data + (key or self.epoch.reply_mac).of(data))
+
+    async def post(self, path, content_type, length, send):
+        request = bytearray()
+
+        async def write(data):
+            request.extend(data)
+
+        await send(write)
+        assert len(request) == length, "the announced length is the length"
+        assert length <= 65536
+        self.requests.append(bytes(request))
+        if length > self.limit:
+            return b"413", b""
+        answer = self.answers.pop(0) if self.answers else None
+        if answer is None:
+            return b"200", self.reply(request, count(request))
+        return answer(bytes(request))
+
+    def close(self):
+        pass
+
+
+def count(request):
+    return len(pieces(request))
+
+
+def pieces(request):
+    import struct
+
+    at, found = 53, []
+    while at < len(request) - 32:
+        generation, sequence, key, offset, length = struct.unpack("<II32sHH", request[at : at + 44])
+        found.append((generation, sequence, key, offset, request[at + 44 : at + 44 + length]))
+        at += 44 + length
+    return found
+
+
+def board(scans=400, sectors=6):
+    flash = Nor(sectors)
+    boot = Boot(flash, 1)
+    for n in range(scans):
+        assert boot.scan(n)
+    centre = Centre(boot.epoch)
+    clock = Clock()
+    nonces = [0]
+
+    def drawn(n):
+        nonces[0] += 1
+        return nonces[0].to_bytes(n, "little")
+
+    shipper = Shipper(boot.ring, Me, centre, lambda: True, clock, drawn, None, 60000)
+    shipper.new_epoch(boot.epoch)
+    return boot, shipper, centre, clock
+
+
+def ship(shipper):
+    try:
+        return asyncio.run(shipper.exchange())
+    except HttpError:
+        return None
+
+
+def journal_bytes(boot):
+    """All programmed bytes behind the headers, by (sequence, offset)."""
+    found = {}
+    for index in range(boot.ring.sectors):
+        head = boot.ring.header(index)
+        if head:
+            for offset in range(64, boot.ring.end(index)):
+                found[head[1], offset] = boot.ring.flash.data[index * 4096 + offset]
+    return found
+
+
+def received(centre):
+    found = {}
+    for request in centre.requests:
+        for _, sequence, _, offset, data in pieces(request):
+            for i, byte in enumerate(data):
+                assert found.get((sequence, offset + i), byte) == byte
+                found[sequence, offset + i] = byte
+    return found
+
+
+def test_everything_arrives_and_closed_sectors_are_released():
+    boot, shipper, centre, clock = board()
+    sent = journal_bytes(boot)
+    while ship(shipper):
+        pass
+    assert received(centre) == sent
+    states = [boot.ring.state[boot.ring.index(s)] for s in range(1, boot.ring.sequence)]
+    assert states == [2] * len(states), "closed sectors are released"
+    assert boot.ring.state[boot.ring.index(boot.ring.sequence)] == journal.UNRELEASED, "the head is not"
+    assert clock.taken >= 1_700_000_000_000
+    boot.scan(1000)
+    ship(shipper)
+    assert len(pieces(centre.requests[-1])) == 1 and len(pieces(centre.requests[-1])[0][4]) < 30, "only what is new"
+    ship(shipper)
+    assert count(centre.requests[-1]) == 0, "then a heartbeat"
+
+
+def test_nothing_is_released_on_any_other_word():
+    boot, shipper, centre, _ = board()
+    before = bytes(boot.ring.state)
+    wrong = seal.Mac(b"attacker")
+    for answer in (
+        lambda r: (b"200", centre.reply(r, count(r), key=wrong)),
+        lambda r: (b"200", centre.reply(r, count(r), nonce=b"otherone")),
+        lambda r: (b"200", centre.reply(r, count(r) + 1)),
+        lambda r: (b"200", centre.reply(r, -1)),
+        lambda r: (b"200", centre.reply(r, 0, body='{"stored": true}')),
+        lambda r: (b"200", centre.reply(r, 0, body='{"stored": 1.0}')),
+        lambda r: (b"200", centre.reply(r, 0, body='{"stored": "1"}')),
+        lambda r: (b"200", centre.reply(r, 0, body='{"now": 1}')),
+        lambda r: (b"200", centre.reply(r, 0, body="[1]")),
+        lambda r: (b"200", centre.reply(r, 0, body="nonsense")),
+        lambda r: (b"200", bytearray(b'{"stored": 9}')),
+        lambda r: (b"200", bytearray()),
+        lambda r: (b"200", bytearray(41)),
+        lambda r: (b"401", b""),
+        lambda r: (b"500", b""),
+        lambda r: (b"302", b""),
+        lambda r: (b"200", centre.reply(r, 0)),
+    ):
+        centre.answers = [answer]
+        assert ship(shipper) is None
+        assert bytes(boot.ring.state) == before and shipper._stored is None
+    while ship(shipper):
+        pass
+    assert received(centre) == journal_bytes(boot)
+
+
+def test_replayed_reply_releases_nothing_new():
+    boot, shipper, centre, _ = board(scans=30)
+    kept = []
+
+    def keep(request):
+        kept.append(centre.reply(request, count(request)))
+        return b"200", bytearray(kept[0])
+
+    centre.answers = [keep]
+    ship(shipper)
+    for n in range(30, 60):
+        boot.scan(n)
+    centre.answers = [lambda r: (b"200", bytearray(kept[0]))]
+    assert ship(shipper) is None
+    while ship(shipper):
+        pass
+    assert received(centre) == journal_bytes(boot)
+
+
+def test_late_reply_counts_for_its_own_request():
+    boot, shipper, centre, _ = board(scans=30)
+    kept = []
+
+    def lose(request):
+        kept.append(centre.reply(request, count(request)))
+        return b"500", b""
+
+    centre.answers = [lose]
+    assert ship(shipper) is None
+    first = shipper._waits[0]
+    for n in range(30, 40):
+        boot.scan(n)
+    centre.answers = [lambda r: (b"200", kept[0])]
+    ship(shipper)
+    assert shipper._stored[2] == first[2][0][5], "only what that request carried"
+    while ship(shipper):
+        pass
+    assert received(centre) == journal_bytes(boot)
+
+
+def test_only_the_last_four_requests_are_waited_for():
+    boot, shipper, centre, _ = board(scans=30)
+    kept = []
+
+    def lose(request):
+        kept.append(centre.reply(request, count(request)))
+        return b"500", b""
+
+    centre.answers = [lose] * 5
+    for _ in range(5):
+        ship(shipper)
+    assert len(shipper._waits) == 4
+    assert shipper._accept(kept[0]) is None
+    assert shipper._accept(kept[1]) == 1
+
+
+def test_small_limits_still_get_everything_through():
+    boot, shipper, centre, _ = board()
+    centre.limit = 300
+    for _ in range(3000):
+        ship(shipper)
+        if not shipper.plan():
+            break
+    assert received(centre) == journal_bytes(boot)
+    accepted = [r for r in centre.requests if len(r) <= 300]
+    assert len(accepted) > 40
+
+
+def test_partly_stored():
+    boot, shipper, centre, _ = board()
+    centre.answers = [lambda r: (b"200", centre.reply(r, 1))]
+    assert ship(shipper) is True
+    assert boot.ring.state[0] == 2 and boot.ring.state[1] == journal.UNRELEASED
+    while ship(shipper):
+        pass
+    assert received(centre) == journal_bytes(boot)
+
+
+def test_damaged_sector_goes_out_once_and_raw():
+    boot, shipper, centre, _ = board()
+    boot.ring.flash.data[4096 + 9] ^= 4
+    again = Boot(boot.ring.flash, 2)
+    shipper._ring = again.ring
+    assert again.ring.state[1] == journal.DAMAGED
+    while ship(shipper):
+        pass
+    raw = [p for r in centre.requests for p in pieces(r) if p[1] == 0]
+    assert [(p[2], p[3], len(p[4])) for p in raw] == [(bytes(32), 0, 4096)]
+    assert raw[0][4] == bytes(boot.ring.flash.data[4096:8192])
+    count_before = len(centre.requests)
+    ship(shipper)
+    assert count(centre.requests[count_before]) == 0
+
+
+def test_two_generations_never_share_a_request():
+    boot, shipper, centre, _ = board(scans=300, sectors=8)
+    other = Nor(8, seed=99)
+    stranger = Boot(other, 7)
+    for n in range(500):
+        stranger.scan(n)
+    # The stranger's first sector lies in our ring, behind our head.
+    index = stranger.ring.index(stranger.ring.sequence)
+    assert index not in (0, 1, 2)
+    boot.ring.flash.data[index * 4096 : (index + 1) * 4096] = other.data[index * 4096 : (index + 1) * 4096]
+    again = Boot(boot.ring.flash, 3)
+    shipper._ring = again.ring
+    for _ in range(20):
+        ship(shipper)
+    for request in centre.requests:
+        assert len({p[0] for p in pieces(request)}) <= 1
+    assert len({p[0] for r in centre.requests for p in pieces(r)}) == 2
+
+
+def test_overwriting_while_it_is_sent_starts_over():
+    boot, shipper, centre, _ = board()
+    original = boot.ring.flash.readblocks
+
+    def displacing(block, buffer, offset=0):
+        original(block, buffer, offset)
+        boot.ring.lost += 1
+
+    async def attempt():
+        boot.ring.flash.readblocks = original
+        plan = shipper.plan()
+        boot.ring.flash.readblocks = displacing
+
+        async def write(data):
+            pass
+
+        await shipper._send(write, b"12345678", plan)
+
+    try:
+        asyncio.run(attempt())
+    except HttpError:
+        return
+    raise AssertionError("half of two sectors was sent as one")
