@@ -244,7 +244,10 @@ def _scan_rows(recording: Recording, scans: dict[str, Any]) -> list[Figure]:
         time_ms = model_ms(each[worst], programmed(worst))
         title = say("byte đầu tới còi: ", "first byte to buzzer: ") + what
         detail = {"each": each, "flash_bytes": programmed(worst), "model_ms": time_ms}
-        return Figure(key, title, each[worst], "instr", bar, f"{time_ms:.2f} ms", detail)
+        note = f"{time_ms:.2f} ms"
+        if len(each) > 1:
+            note += say(f", tệ nhất trong {len(each)} thẻ", f", worst of {len(each)} cards")
+        return Figure(key, title, each[worst], "instr", bar, note, detail)
 
     cards = ["qrqg", *(f"more {number}" for number in range(MORE_CARDS))]
     erases = sum(report["operations"].count("erase") for report in scans.values())
