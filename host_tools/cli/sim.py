@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--firmware", type=Path, default=REPOSITORY_FIRMWARE, help=say("thư mục firmware", "firmware directory")
     )
-    parser.add_argument("--seed", type=int, help=say("hạt giống thay cho của kịch bản", "seed instead of the scenario's"))
+    parser.add_argument("--seed", type=int, help=say("seed thay cho của kịch bản", "seed instead of the scenario's"))
     parser.add_argument(
         "--serve",
         action="store_true",
@@ -50,7 +50,10 @@ def run(args: argparse.Namespace) -> int:
         if args.json is not None:
             args.json.write_text(json.dumps(outcome.as_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         if args.serve:
-            print(say(f"Trang còn mở: {running.page_url} (Ctrl-C để dừng)", f"Page: {running.page_url} (Ctrl-C ends it)"))
+            url = running.page_url
+            print(
+                say(f"Trang còn mở: {url} (Ctrl-C để dừng)", f"The page stays up: {url} (Ctrl-C ends it)"), flush=True
+            )
             _until_interrupted()
     return EXIT_OK if outcome.passed else EXIT_PROMISE_BROKEN
 

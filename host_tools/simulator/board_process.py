@@ -1,11 +1,10 @@
-"""One virtual board: a MicroPython process that runs only while the world lets it, and what the chip keeps around it."""
+"""One virtual board: a MicroPython process that runs while the world lets it, and what the chip keeps around it."""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
-import socket
 import struct
 import subprocess
 from collections.abc import Callable
@@ -19,11 +18,8 @@ from host_tools.simulator.kernel import FOREVER_US, Event, Kernel
 from host_tools.simulator.links import Link
 from host_tools.simulator.runtime import Runtime
 from host_tools.simulator.uart import UartLine
+from host_tools.simulator.wire import Died, Hung, Wire
 
-_HEAD = struct.Struct("<BIQQ")
-_REPLY = struct.Struct("<QQiIHH")
-_EVENT = struct.Struct("<HHi")
-_Y2000_MS = 946_684_800_000
 FLASH_ERROR = 1
 
 OFF, BOOTING, RUNNING, WAITING, BUSY, ENDED, STUCK = "off", "booting", "running", "waiting", "busy", "ended", "stuck"
@@ -81,8 +77,7 @@ class VirtualBoard:
         self.requests = 0
         self.nvs: dict[bytes, bytes] = {}
         self._process: subprocess.Popen[bytes] | None = None
-        self._wire: socket.socket | None = None
-        self._inbox = b""
+        self._wire: Wire | None = None
         self._events: list[tuple[int, int, int]] = []
         self._inputs: dict[int, int] = {}
         self._wake: Event | None = None
@@ -148,7 +143,6 @@ class VirtualBoard:
         if self._wire is not None:
             self._wire.close()
             self._wire = None
-        self._inbox = b""
         self._watchdog_us = 0
         self._waiting_for_events = False
 
@@ -161,6 +155,11 @@ class VirtualBoard:
         self.state = OFF
         os.close(self._console)
 
+    @property
+    def process_id(self) -> int | None:
+        """The process of the running boot; None while there is none."""
+        return None if self._process is None else self._process.pid
+
     def console(self) -> bytes:
         """Everything the firmware has printed since the run began."""
         return self._console_path.read_bytes()
@@ -170,8 +169,8 @@ class VirtualBoard:
         self.boots += 1
         self.state = RUNNING
         ports = {ident: line.open() for ident, line in self.uarts.items()}
-        self._process, self._wire = self._runtime.spawn(self._console, [self.flash.fd, *ports.values()])
-        self._wire.settimeout(HANG_S)
+        self._process, connection = self._runtime.spawn(self._console, [self.flash.fd, *ports.values()])
+        self._wire = Wire(connection, HANG_S)
         self._ports = ports
         self._events = [(_ops.EVENT_PIN, pin, level) for pin, level in self._inputs.items()]
         self.on_boot(self._waiting_cause)
@@ -238,21 +237,25 @@ class VirtualBoard:
         events, self._events = self._events, []
         self.state = RUNNING
         self._waiting_for_events = False
-        head = _REPLY.pack(self._kernel.now_us, self._kernel.next_us(), value, len(payload), len(events), flags)
         try:
-            self._wire.sendall(head + b"".join(_EVENT.pack(*event) for event in events) + payload)
-        except OSError:
+            self._wire.reply(self._kernel.now_us, self._kernel.next_us(), value, payload, events, flags)
+        except Died:
             self._died()
             return
         self._listen()
 
     def _listen(self) -> None:
         """Take messages of the running board up to its next request."""
+        assert self._wire is not None
         while True:
-            message = self._next_message()
-            if message is None:
+            try:
+                op, at_us, watchdog_us, payload = self._wire.receive()
+            except Hung:
+                self._hung()
                 return
-            op, at_us, watchdog_us, payload = message
+            except Died:
+                self._died()
+                return
             if self._watchdog_us and at_us > self._watchdog_us and watchdog_us in (0, self._watchdog_us):
                 self._kernel.at(self._watchdog_us, lambda: self.reset(_ops.CAUSE_WATCHDOG))
                 self.state = BUSY
@@ -266,28 +269,6 @@ class VirtualBoard:
                 self._show(op, at_us, payload)
             else:
                 self._post(op, at_us, payload)
-
-    def _next_message(self) -> tuple[int, int, int, bytes] | None:
-        assert self._wire is not None
-        inbox = self._inbox
-        try:
-            while True:
-                if len(inbox) >= _HEAD.size:
-                    op, size, at_us, watchdog_us = _HEAD.unpack_from(inbox)
-                    end = _HEAD.size + size
-                    if len(inbox) >= end:
-                        self._inbox = inbox[end:]
-                        return op, at_us, watchdog_us, inbox[_HEAD.size : end]
-                part = self._wire.recv(65536)
-                if not part:
-                    self._died()
-                    return None
-                inbox += part
-        except TimeoutError:
-            self._hung()
-        except ConnectionError:
-            self._died()
-        return None
 
     def _hung(self) -> None:
         """The board computed without end: its watchdog bites, or it stands for good."""
@@ -338,7 +319,7 @@ class VirtualBoard:
         elif op == _ops.POST_UART_INIT:
             ident, baud, rxbuf, _fresh, tx_pin, rx_pin = struct.unpack("<BIIBBB", payload)
             self._later(at_us, lambda: self.uarts[ident].configure(baud, rxbuf, tx_pin, rx_pin))
-        elif self.link is not None:
+        elif self.link is not None and op != _ops.POST_WATCHDOG:
             link = self.link
             self._later(at_us, lambda: self._network(link, op, payload))
 
@@ -430,7 +411,8 @@ class VirtualBoard:
                 address = struct.unpack_from("<I", payload)[0]
                 operation = self.flash.begin_program(address, payload[4:], now_us)
             else:
-                operation = self.flash.begin_erase(*struct.unpack("<II", payload), now_us)
+                address, size = struct.unpack("<II", payload)
+                operation = self.flash.begin_erase(address, size, now_us)
         except ValueError as error:
             self.faults.append(f"{self.name}: {error}")
             self._resume_at(now_us, value=FLASH_ERROR)

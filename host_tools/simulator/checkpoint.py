@@ -1,4 +1,4 @@
-"""One door of the world: board, scan module, link, the people before it, and the world's own log of all that happened."""
+"""One door of the world: board, scan module, link, the people before it, and the world's own log of it all."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Named times of the model that are not in a data sheet of flash or scan module: boot, radio, chip work, people."""
 
-# ROM boot loader, second stage and MicroPython's own start on an ESP32, until boot.py could run (measured boards: 0.3-0.6 s).
+# ROM boot loader, second stage and MicroPython's own start on an ESP32, until boot.py could run (boards: 0.3-0.6 s).
 BOOT_US = 450_000
 # From machine.reset() or a watchdog to the ROM boot loader.
 RESET_US = 5_000

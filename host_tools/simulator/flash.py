@@ -1,4 +1,4 @@
-"""NOR flash as a file: refuses 0 to 1, counts, takes data-sheet time, tears at a power cut, and keeps a log of violations."""
+"""NOR flash as a file: refuses 0 to 1, counts, takes data-sheet time, tears at a power cut, logs broken rules."""
 
 from __future__ import annotations
 
@@ -129,7 +129,9 @@ class Flash:
         if operation is None:
             return
         if operation.data is None:
-            for sector in range(operation.address // SECTOR_BYTES, (operation.address + operation.size) // SECTOR_BYTES):
+            for sector in range(
+                operation.address // SECTOR_BYTES, (operation.address + operation.size) // SECTOR_BYTES
+            ):
                 self._erase_sector(sector)
             return
         self._check_program(operation)

@@ -1,4 +1,4 @@
-"""HTTP at the far end of a virtual connection: the real collector over a loopback socket, a captive portal, or a forger."""
+"""HTTP at the far end of a virtual connection: the real collector over loopback, a captive portal, or a forger."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class HttpRelay:
         return request
 
     def exchange(self, request: bytes) -> tuple[bytes, bool]:
-        """Send a whole request to the collector and wait for the whole answer: (bytes, whether the server then closes)."""
+        """Send a whole request to the collector, wait for the whole answer: (bytes, whether the server then closes)."""
         for fresh in (False, True):
             if self._socket is None or fresh:
                 self.close()
@@ -83,8 +83,8 @@ def _message_size(data: bytes) -> int | None:
 
 
 def _response(status: str, content_type: str, body: bytes) -> bytes:
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    return head.encode() + body
+    fields = f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\nConnection: close"
+    return f"HTTP/1.1 {status}\r\n{fields}\r\n\r\n".encode() + body
 
 
 def portal_page() -> bytes:

@@ -188,7 +188,8 @@ def _judge_records(door: DoorResult, checkpoint: Checkpoint, stored: list[Stored
         gone = stored_row.lsn >= oldest and (stored_row.epoch_public, stored_row.lsn) not in in_flash
         if gone and not _undecided(checkpoint, stored_row.lsn, len(stored_row.plaintext) + 11):
             door.problems.append(f"at the collector but not in flash: record {stored_row.lsn}")
-    combined = {(row.generation, row.lsn, row.epoch_public): card_of(row) for row in [*stored, *journal]}
+    both: list[Row | StoredRow] = [*stored, *journal]
+    combined = {(row.generation, row.lsn, row.epoch_public): card_of(row) for row in both}
     _, kept_mismatch = match([card for _, card in sorted(combined.items()) if card is not None], expected)
     if kept_mismatch is not None:
         door.problems.append(f"flash and collector together are not what beeped: {kept_mismatch}")
@@ -270,9 +271,10 @@ def judge_expectations(world: World, doors: list[DoorResult]) -> list[str]:
             broken.append(f"{name}: {sums[name]}, the scenario states at least {least}")
     for door in doors:
         if door.worst_latency_ms > expect.verdict_latency_ms:
-            broken.append(f"{door.name}: verdict after {door.worst_latency_ms:.0f} ms, at most {expect.verdict_latency_ms}")
+            broken.append(
+                f"{door.name}: verdict after {door.worst_latency_ms:.0f} ms, at most {expect.verdict_latency_ms}"
+            )
         late = max(door.ready_ms, default=0)
         if late > expect.ready_ms:
             broken.append(f"{door.name}: ready after {late} ms, at most {expect.ready_ms}")
     return broken
-

@@ -1,4 +1,4 @@
-"""The link model: TCP from a board to the collector with latency, bandwidth, loss, outages, captive portals and forgers."""
+"""The link model: TCP from a board to the collector with latency, bandwidth, loss, outages, portals and forgers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Connection:
 
 
 class Link:
-    """What lies between one board and the collector at `collector` (host, port), reached at `collector_port` of the image.
+    """What lies between one board and the collector at `collector` (host, port); the image calls it `collector_port`.
     `clock_ms` is virtual UTC; `notify(kind, id, value)` tells the board."""
 
     def __init__(

@@ -97,7 +97,7 @@ def text(outcome: Outcome) -> str:
     lines.append(
         say(
             f"{outcome.virtual_s:.0f} giây ảo trong {outcome.real_s:.1f} giây thật (×{speed:.0f}), seed {outcome.seed}",
-            f"{outcome.virtual_s:.0f} virtual seconds in {outcome.real_s:.1f} real ones (x{speed:.0f}), seed {outcome.seed}",
+            f"{outcome.virtual_s:.0f} virtual seconds in {outcome.real_s:.1f} real (x{speed:.0f}), seed {outcome.seed}",
         )
     )
     if outcome.passed:

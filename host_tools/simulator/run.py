@@ -60,11 +60,16 @@ class Outcome:
 
 
 class Run:
-    """One run of a scenario; use as a context, so that boards and collector end with it. With `keep`, what the run leaves
-    behind stays in that directory."""
+    """One run of a scenario; use as a context, so that boards and collector end with it. With `keep`, what the run
+    leaves behind stays in that directory."""
 
     def __init__(
-        self, scenario: Scenario, *, firmware: Path = REPOSITORY_FIRMWARE, keep: Path | None = None, album: Album | None = None
+        self,
+        scenario: Scenario,
+        *,
+        firmware: Path = REPOSITORY_FIRMWARE,
+        keep: Path | None = None,
+        album: Album | None = None,
     ) -> None:
         self.scenario = scenario
         self._keep = keep

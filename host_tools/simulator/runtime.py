@@ -1,4 +1,4 @@
-"""Starts MicroPython: which executable, the stand-ins compiled once a run, the descriptors that a board process inherits."""
+"""Starts MicroPython: which executable, the stand-ins compiled once a run, the descriptors that a board inherits."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Runtime:
             environment = {"TZ": "UTC", "PATH": os.environ.get("PATH", "")}
             process = subprocess.Popen(
                 self._command,
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=console,
                 stderr=console,
                 cwd=self._directory,

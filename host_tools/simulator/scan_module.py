@@ -1,4 +1,4 @@
-"""A serial QR module of GROW's "7E 00" family: registers, commands, quirks; it is given pictures and sends what it reads."""
+"""A serial QR module of GROW's "7E 00" family: registers, commands, quirks; given pictures, it sends what it reads."""
 
 from __future__ import annotations
 
@@ -249,7 +249,11 @@ class ScanModule:
             self._kernel.after(REPLY_US + 20_000, lambda: self._set_baud(9600))
 
     def _reply(self, data: bytes) -> None:
-        self._kernel.after(REPLY_US, lambda: self._send(data, self.baud) if self.ready else None)
+        def send() -> None:
+            if self.ready:
+                self._send(data, self.baud)
+
+        self._kernel.after(REPLY_US, send)
 
     # Reading pictures.
 
@@ -303,7 +307,7 @@ class ScanModule:
         self._consider()
 
     def _same_code_wait_us(self, payload: bytes) -> int | None:
-        """Microseconds until this payload may be sent again (0: now), None when it never may while it is the last one."""
+        """Microseconds until this payload may be sent again (0: now), None when another must come first."""
         setting = self.registers[SAME_CODE]
         if payload != self._last_payload or not setting & 0x80:
             return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -54,7 +55,7 @@ class BoardPlan:
 
 @dataclass
 class Show:
-    """A card held before a board's module: somebody's card of a kind, or any payload (`text`, `hex`, or `fill` bytes)."""
+    """A card before a board's module: somebody's card of a kind, or any payload (`text`, `hex`, or `fill` bytes)."""
 
     board: str
     at_ms: int
@@ -180,7 +181,8 @@ def parse(text: str, where: str = "scenario") -> Scenario:
 
 
 def _wrong(where: str, what: str) -> UserError:
-    return UserError(f"{where}: {what}", hint=say("xem scenarios/demo.toml", "scenarios/demo.toml shows how it is written"))
+    hint = say("xem scenarios/demo.toml", "scenarios/demo.toml shows how it is written")
+    return UserError(f"{where}: {what}", hint=hint)
 
 
 def _make(cls: type, raw: Any, where: str) -> Any:
@@ -192,13 +194,17 @@ def _make(cls: type, raw: Any, where: str) -> Any:
     for key in raw:
         if key not in members:
             raise _wrong(where, say(f"không có mục '{key}'", f"there is no '{key}'"))
-    values = {key: _value(hints[key], value, f"{where}: {key}") for key, value in raw.items()}
+    values = {key: _value(hints[key], value, f"{where}: {_name(key)}") for key, value in raw.items()}
     for name, item in members.items():
         needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
         if needed and name not in values:
-            shown = next((table for table, member in _TABLES.items() if member == name), name)
-            raise _wrong(where, say(f"thiếu '{shown}'", f"'{shown}' is missing"))
+            raise _wrong(where, say(f"thiếu '{_name(name)}'", f"'{_name(name)}' is missing"))
     return cls(**values)
+
+
+def _name(member: str) -> str:
+    """A member as the file calls it."""
+    return next((table for table, plural in _TABLES.items() if plural == member), member)
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
@@ -233,17 +239,25 @@ def _check(scenario: Scenario, where: str) -> None:
     """What types cannot say."""
     names = [plan.name for plan in scenario.boards]
     if not names or len(set(names)) != len(names):
-        raise _wrong(where, say("cần ít nhất một board, tên khác nhau", "it takes at least one board, each of its own name"))
+        said = say("cần ít nhất một board, tên khác nhau", "it takes at least one board, each of its own name")
+        raise _wrong(where, said)
     if scenario.flash_timing not in ("typical", "worst"):
         raise _wrong(where, say("flash_timing là typical hoặc worst", "flash_timing is typical or worst"))
     try:
         scenario.start_ms  # noqa: B018 - evaluated for its error
     except ValueError:
-        raise _wrong(where, say(f"start không phải thời điểm: {scenario.start}", f"start is no moment: {scenario.start}")) from None
-    for label, items in (("show", scenario.shows), ("crowd", scenario.crowds), ("fault", scenario.faults)):
+        said = say(f"start không phải thời điểm: {scenario.start}", f"start is no moment: {scenario.start}")
+        raise _wrong(where, said) from None
+    parts: dict[str, Sequence[Show | Crowd | Fault]] = {
+        "show": scenario.shows,
+        "crowd": scenario.crowds,
+        "fault": scenario.faults,
+    }
+    for label, items in parts.items():
         for index, item in enumerate(items, 1):
             if item.board not in names and not (label == "fault" and item.board == ""):
-                raise _wrong(f"{where}: {label} {index}", say(f"không có board '{item.board}'", f"no board '{item.board}'"))
+                said = say(f"không có board '{item.board}'", f"no board '{item.board}'")
+                raise _wrong(f"{where}: {label} {index}", said)
     for index, show in enumerate(scenario.shows, 1):
         ways = [bool(show.kind), show.text is not None, show.hex is not None, show.fill > 0]
         if sum(ways) != 1:
@@ -254,7 +268,8 @@ def _check(scenario: Scenario, where: str) -> None:
     for index, crowd in enumerate(scenario.crowds, 1):
         _check_names(f"{where}: crowd {index}", crowd.kinds, crowd.media)
         if not (crowd.people and crowd.kinds and crowd.media):
-            raise _wrong(f"{where}: crowd {index}", say("people, kinds, media trống", "people, kinds or media is empty"))
+            said = say("people, kinds hoặc media trống", "people, kinds or media is empty")
+            raise _wrong(f"{where}: crowd {index}", said)
     for index, fault in enumerate(scenario.faults, 1):
         if fault.kind not in LASTING + MOMENTARY:
             raise _wrong(f"{where}: fault {index}", say(f"không có kind '{fault.kind}'", f"no kind '{fault.kind}'"))

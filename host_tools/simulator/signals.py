@@ -1,4 +1,4 @@
-"""What a person at the door sees and hears: lamp and buzzer pins turned into signals, with what was shown at the time."""
+"""What a person at the door sees and hears: lamp and buzzer pins turned into signals."""
 
 from __future__ import annotations
 

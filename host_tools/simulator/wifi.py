@@ -1,4 +1,4 @@
-"""The Wi-Fi station as the world sees it: association, loss of the access point, the chip's own attempts to come back."""
+"""The Wi-Fi station as the world sees it: association, a lost access point, the chip's own attempts to come back."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from host_tools.formats.keys import collector_public
 from host_tools.simulator import scenario as plans
 from host_tools.simulator.board_process import OFF, PlannedCut
 from host_tools.simulator.checkpoint import Checkpoint, Keys
-from host_tools.simulator.crowd import Album, showings
+from host_tools.simulator.crowd import Album, Showing, showings
 from host_tools.simulator.kernel import Kernel
 from host_tools.simulator.links import Link
 from host_tools.simulator.runtime import Runtime
@@ -123,8 +123,11 @@ class World:
         def step() -> None:
             showing = next(queue, None)
             if showing is not None:
-                checkpoint = self.checkpoints[showing.board]
-                self.kernel.at(showing.at_ms * 1000, lambda: (checkpoint.show(showing), step()))
+                self.kernel.at(showing.at_ms * 1000, functools.partial(come, showing))
+
+        def come(showing: Showing) -> None:
+            self.checkpoints[showing.board].show(showing)
+            step()
 
         step()
 

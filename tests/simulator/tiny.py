@@ -1,4 +1,4 @@
-"""Tiny virtual boards for tests of the simulator itself: an image with a few lines of firmware, no collector, no scenario."""
+"""Tiny virtual boards for tests of the simulator itself: an image with a few lines of firmware, no collector."""
 
 from __future__ import annotations
 

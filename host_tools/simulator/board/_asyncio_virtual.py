@@ -32,7 +32,7 @@ class TaskQueue:
 
 
 class Task:
-    """A coroutine that the loop runs. `state`: True runs, a TaskQueue of waiters or a callback runs, None and False done."""
+    """A coroutine that the loop runs. `state`: True, a TaskQueue of waiters or a callback: it runs; else it is done."""
 
     def __init__(self, coro, globals=None):
         self.coro = coro

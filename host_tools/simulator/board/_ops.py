@@ -26,6 +26,8 @@ POST_WLAN_DISCONNECT = 42
 POST_CLOSE = 43
 POST_NVS_SET = 44
 POST_SEND = 45
+# Nothing but the deadline in the message's head: the watchdog was armed.
+POST_WATCHDOG = 46
 
 # What wakes a wait: nothing but its deadline, or any event as well.
 WAIT_SLEEP = 0

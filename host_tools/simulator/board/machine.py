@@ -303,6 +303,7 @@ class WDT:
             raise ValueError("WDT(%d) does not exist" % id)
         self._timeout_us = timeout * 1000
         self.feed()
+        _chip.post(_ops.POST_WATCHDOG)
 
     def feed(self):
         if _chip.watchdog_us and _chip.now_us > _chip.watchdog_us:

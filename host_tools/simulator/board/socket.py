@@ -111,6 +111,8 @@ class socket:
         host = address[0]
         code = _chip.call(_ops.OP_CONNECT, struct.pack("<BH", self._id, address[1]) + host.encode())[0]
         if code:
+            # asyncio.open_connection drops such a socket unclosed; on the chip its finaliser closes it.
+            self.close()
             raise OSError(code)
         self._until(4, errno.EINPROGRESS if self._timeout_us == 0 else errno.ETIMEDOUT)
 

@@ -1,4 +1,4 @@
-"""First code of a boot: takes over the chip's state, puts the image's file system at "/", runs main.py as MicroPython does."""
+"""First code of a boot: takes over the chip's state, mounts the image's file system, runs main.py as MicroPython does."""
 
 import sys
 
