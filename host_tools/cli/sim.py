@@ -7,10 +7,10 @@ import json
 import time
 from pathlib import Path
 
-from host_tools.errors import EXIT_OK, EXIT_PROMISE_BROKEN
+from host_tools.errors import EXIT_OK, EXIT_PROMISE_BROKEN, UserError
 from host_tools.simulator import scenario as scenarios
 from host_tools.simulator.report import LiveTable, text
-from host_tools.simulator.run import REPOSITORY_FIRMWARE, Run
+from host_tools.simulator.run import REPOSITORY_FIRMWARE, Outcome, Run
 from host_tools.text import say
 
 SUMMARY = ("chạy một kịch bản trên bo ảo", "run a scenario on virtual boards")
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         outcome = running.play(LiveTable(running))
         print("\n" + text(outcome), flush=True)
         if args.json is not None:
-            args.json.write_text(json.dumps(outcome.as_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            _write_report(args.json, outcome)
         if args.serve:
             url = running.page_url
             print(
@@ -56,6 +56,17 @@ def run(args: argparse.Namespace) -> int:
             )
             _until_interrupted()
     return EXIT_OK if outcome.passed else EXIT_PROMISE_BROKEN
+
+
+def _write_report(path: Path, outcome: Outcome) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(outcome.as_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            say(f"không ghi được {path}: {error.strerror}", f"cannot write {path}: {error.strerror}"),
+            hint=say("chọn chỗ khác cho --json", "choose another place for --json"),
+        ) from None
 
 
 def _until_interrupted() -> None:

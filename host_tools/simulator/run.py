@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from host_tools.errors import UserError
 from host_tools.formats.records import SCAN
 from host_tools.simulator.crowd import Album
 from host_tools.simulator.judge import KEPT_SIGNALS, DoorResult, judge_door, judge_expectations
 from host_tools.simulator.scenario import Scenario
 from host_tools.simulator.world import World
+from host_tools.text import say
 
 REPOSITORY_FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 _STEP_US = 1_000_000
@@ -73,6 +75,8 @@ class Run:
     ) -> None:
         self.scenario = scenario
         self._keep = keep
+        if keep is not None:
+            _make_directory(keep)
         # A path of constant length: what a board process sees of it must not differ from run to run.
         self._directory = Path(tempfile.mkdtemp(prefix="chot-"))
         self._began_s = time.monotonic()
@@ -138,12 +142,10 @@ class Run:
             beeps=sorted(lines, key=lambda line: int(line["time_ms"])),
         )
 
-    def stop_boards(self) -> None:
-        """The boards end and what they leave is copied to `keep`; the collector goes on."""
-        if self._keep is None:
-            return
+    def _leave(self, keep: Path) -> None:
+        """Copy what each board leaves behind."""
         for checkpoint in self.world.checkpoints.values():
-            target = self._keep / checkpoint.directory.name
+            target = keep / checkpoint.directory.name
             checkpoint.keep(target)
             keys = checkpoint.keys
             members = {
@@ -160,13 +162,24 @@ class Run:
         if self._closed:
             return
         self._closed = True
-        self.stop_boards()
+        if self._keep is not None:
+            self._leave(self._keep)
         self.world.close()
         if self._keep is not None:
             for path in self.world.directory.glob("collector*"):
                 shutil.copy(path, self._keep / path.name)
                 (self._keep / path.name).chmod(0o600)
         shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            say(f"không tạo được thư mục {path}: {error.strerror}", f"cannot make {path}: {error.strerror}"),
+            hint=say("chọn chỗ khác cho --keep", "choose another place for --keep"),
+        ) from None
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -146,6 +146,14 @@ def test_a_broken_promise_is_exit_status_1(tmp_path: Path, capsys: pytest.Captur
     assert "recorded: 5" in capsys.readouterr().out
 
 
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, blocked = tmp_path / "short.toml", tmp_path / "file"
+    path.write_text(SHORT.format(seed=1, first=0, more=""), encoding="utf-8")
+    blocked.write_text("")
+    assert main(["sim", str(path), "--keep", str(blocked / "kept")]) == 3
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
 @pytest.mark.skipif(not memory_scan.available(), reason="this system does not show a child's memory")
 def test_secrets_in_a_boards_memory_are_found(album: Album) -> None:
     with Run(short(), album=album) as run:
@@ -157,7 +165,7 @@ def test_secrets_in_a_boards_memory_are_found(album: Album) -> None:
         assert memory_scan.count_secrets(process, [b"\x5a" * 7 + b"not in there"])[0] == 0
 
 
-@pytest.mark.parametrize("name", ["demo", "bad-input", "forged-replies"])
+@pytest.mark.parametrize("name", ["demo", "bad-input", "forged-replies", "power-cuts"])
 def test_the_scenarios_keep_their_promises(name: str, album: Album) -> None:
     outcome = run_scenario(scenario.load(SCENARIOS / f"{name}.toml"), album=album)
     assert outcome.broken == []
