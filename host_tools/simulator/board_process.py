@@ -79,6 +79,7 @@ class VirtualBoard:
         self._process: subprocess.Popen[bytes] | None = None
         self._wire: Wire | None = None
         self._events: list[tuple[int, int, int]] = []
+        self._must_look = False
         self._inputs: dict[int, int] = {}
         self._wake: Event | None = None
         self._watchdog: Event | None = None
@@ -128,6 +129,7 @@ class VirtualBoard:
         if self.link is not None:
             self.link.reset()
         self._events.clear()
+        self._must_look = False
         self._interrupt = False
         self.on_down(reason)
 
@@ -193,12 +195,14 @@ class VirtualBoard:
         self._inputs[pin] = level
         self.notify(_ops.EVENT_PIN, pin, level)
 
-    def notify(self, kind: int, ident: int, value: int) -> None:
-        """An event for the board: it learns of it when it next may run; a board waiting for events wakes now."""
+    def notify(self, kind: int, ident: int, value: int, wake: bool = True) -> None:
+        """An event for the board: it learns of it when it next may run; with `wake`, a board that waits for events
+        runs now."""
         if self.state in (OFF, BOOTING):
             return
         self._events.append((kind, ident, value))
-        if self.state == WAITING and self._waiting_for_events:
+        self._must_look = self._must_look or wake
+        if wake and self.state == WAITING and self._waiting_for_events:
             self._waiting_for_events = False
             self._resume_at(self._kernel.now_us)
 
@@ -235,6 +239,7 @@ class VirtualBoard:
         if any(line.held_back for line in self.uarts.values()):
             flags |= _ops.FLAG_HELD_BACK
         events, self._events = self._events, []
+        self._must_look = False
         self.state = RUNNING
         self._waiting_for_events = False
         try:
@@ -378,7 +383,7 @@ class VirtualBoard:
             return
         self.state = WAITING
         self._waiting_for_events = kind == _ops.WAIT_POLL
-        if self._interrupt or (self._waiting_for_events and self._events):
+        if self._interrupt or (self._waiting_for_events and self._must_look):
             until_us = self._kernel.now_us
         self._resume_at(until_us)
 

@@ -90,7 +90,7 @@ class Checkpoint:
         image: bytes,
         keys: Keys,
         album: Album,
-        link: Callable[[Callable[[int, int, int], None]], Link],
+        link: Callable[[Callable[..., None]], Link],
         *,
         seed: str,
         timing: str,

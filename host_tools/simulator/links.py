@@ -14,6 +14,8 @@ from host_tools.simulator.kernel import Event, Kernel
 from host_tools.simulator.wifi import Station
 
 DNS_FAILED = 202
+# What lwIP takes from a program before the other end has acknowledged (CONFIG_LWIP_TCP_SND_BUF_DEFAULT).
+SEND_BUFFER_BYTES = 5744
 # Address that any name resolves to.
 COLLECTOR_IP = "192.168.4.80"
 
@@ -39,13 +41,14 @@ class _Connection:
     incoming: bytearray = field(default_factory=bytearray)
     up_arrival_us: int = 0
     down_arrival_us: int = 0
+    unacknowledged_bytes: int = 0
     held: list[Callable[[], None]] = field(default_factory=list)
     timeout: Event | None = None
 
 
 class Link:
     """What lies between one board and the collector at `collector` (host, port); the image calls it `collector_port`.
-    `clock_ms` is virtual UTC; `notify(kind, id, value)` tells the board."""
+    `clock_ms` is virtual UTC; `notify(kind, id, value, wake)` tells the board."""
 
     def __init__(
         self,
@@ -58,7 +61,7 @@ class Link:
         collector: tuple[str, int],
         collector_port: int,
         clock_ms: Callable[[], int],
-        notify: Callable[[int, int, int], None],
+        notify: Callable[..., None],
     ) -> None:
         self._kernel = kernel
         self._rng = rng
@@ -146,6 +149,7 @@ class Link:
         """Bytes from the board go on their way."""
         connection = self._connections.get(ident)
         if connection is not None and not connection.closed:
+            connection.unacknowledged_bytes += len(data)
             self._travel(connection, len(data), True, lambda: self._server_gets(connection, data))
 
     def receive(self, ident: int, count: int) -> bytes:
@@ -169,8 +173,7 @@ class Link:
                 connection.relay.close()
 
     def _server_gets(self, connection: _Connection, data: bytes) -> None:
-        size = len(data)
-        self._travel(connection, 60, False, lambda: self._notify(_ops.EVENT_ROOM, connection.ident, size))
+        self._travel(connection, 60, False, lambda: self._acknowledged(connection, len(data)))
         relay = connection.relay
         if relay is None:
             return
@@ -192,6 +195,12 @@ class Link:
             self._travel(connection, len(answer), False, lambda: self._board_gets(connection, answer))
         if ends:
             self._travel(connection, 60, False, lambda: self._server_closed(connection))
+
+    def _acknowledged(self, connection: _Connection, size: int) -> None:
+        """Room in the board's send buffer; only a board that had none is waiting for it."""
+        was_full = connection.unacknowledged_bytes >= SEND_BUFFER_BYTES
+        connection.unacknowledged_bytes -= size
+        self._notify(_ops.EVENT_ROOM, connection.ident, size, was_full)
 
     def _board_gets(self, connection: _Connection, data: bytes) -> None:
         connection.incoming += data

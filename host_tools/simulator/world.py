@@ -88,7 +88,7 @@ class World:
             store.register_device(keys.device_id, keys.device_key, plan.name, self.scenario.start_ms)
         network = config["wifi"][0] if config.get("wifi") else {"ssid": "", "password": ""}
 
-        def link(notify: Callable[[int, int, int], None]) -> Link:
+        def link(notify: Callable[..., None]) -> Link:
             return Link(
                 self.kernel,
                 random.Random(f"{seed} link"),
