@@ -14,6 +14,7 @@ from pathlib import Path
 from host_tools.simulator.board import _ops
 from host_tools.simulator.costs import BOOT_US, CONSOLE_US, HANG_S, RESET_US
 from host_tools.simulator.flash import Flash
+from host_tools.simulator.keeping import Keeping
 from host_tools.simulator.kernel import FOREVER_US, Event, Kernel
 from host_tools.simulator.links import Link
 from host_tools.simulator.runtime import Runtime
@@ -55,12 +56,9 @@ class VirtualBoard:
         self._kernel = kernel
         self._runtime = runtime
         self.flash = flash
-        self._rng = rng
+        self._keeping = Keeping(rng, mac, drift_ppm)
         self._console_path = console
         self._console = os.open(console, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        self._mac = mac
-        self._drift_ppm = drift_ppm
-        self._poor_randomness = rng.randbytes(16)
         self.uarts: dict[int, UartLine] = {}
         self.link: Link | None = None
         self.on_pin: Callable[[int, int, int], None] = lambda pin, level, at_us: None
@@ -73,9 +71,8 @@ class VirtualBoard:
         self.boots = 0
         self.runtime_name = ""
         self.faults: list[str] = []
-        self.peak_heap_bytes = 0
+        self.heap_high_water_bytes = 0
         self.requests = 0
-        self.nvs: dict[bytes, bytes] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._wire: Wire | None = None
         self._events: list[tuple[int, int, int]] = []
@@ -86,9 +83,6 @@ class VirtualBoard:
         self._waiting_for_events = False
         self._interrupt = False
         self._watchdog_us = 0
-        self._rtc_memory = b""
-        self._rtc_zero_us = 0
-        self._rtc_base_us = 0
         self._waiting_cause = 0
         self._planned_cut: PlannedCut | None = None
 
@@ -97,9 +91,7 @@ class VirtualBoard:
     def power_on(self) -> None:
         """Supply comes up."""
         if self.state == OFF:
-            self._rtc_memory = b""
-            self._rtc_zero_us = self._kernel.now_us + BOOT_US
-            self._rtc_base_us = 0
+            self._keeping.power_on(self._kernel.now_us + BOOT_US)
             self._boot_later(_ops.CAUSE_POWER_ON, 0)
 
     def power_cut(self) -> bool:
@@ -307,24 +299,13 @@ class VirtualBoard:
             line = self.uarts[ident]
             data = line.take(count)
             self._later(at_us, lambda: line.board_sent(data))
-        elif op == _ops.POST_RTC_MEMORY:
-            self._rtc_memory = payload
-        elif op == _ops.POST_RTC_TIME:
-            self._rtc_base_us = struct.unpack("<q", payload)[0]
-            self._rtc_zero_us = at_us
-        elif op == _ops.POST_NVS_SET:
-            space, key, value = payload[1:].split(b"\0", 2)
-            if payload[0]:
-                self.nvs[space + b"\0" + key] = value
-            else:
-                self.nvs.pop(space + b"\0" + key, None)
         elif op == _ops.POST_UART_TAKEN:
             ident, count = struct.unpack("<BI", payload)
             self._later(at_us, lambda: self.uarts[ident].board_took(count))
         elif op == _ops.POST_UART_INIT:
             ident, baud, rxbuf, _fresh, tx_pin, rx_pin = struct.unpack("<BIIBBB", payload)
             self._later(at_us, lambda: self.uarts[ident].configure(baud, rxbuf, tx_pin, rx_pin))
-        elif self.link is not None and op != _ops.POST_WATCHDOG:
+        elif not self._keeping.post(op, at_us, payload) and self.link is not None and op != _ops.POST_WATCHDOG:
             link = self.link
             self._later(at_us, lambda: self._network(link, op, payload))
 
@@ -348,7 +329,7 @@ class VirtualBoard:
         self.state = BUSY
         if op == _ops.OP_WAIT:
             until_us, kind, live_bytes = struct.unpack("<QBI", payload)
-            self.peak_heap_bytes = max(self.peak_heap_bytes, live_bytes)
+            self.heap_high_water_bytes = max(self.heap_high_water_bytes, live_bytes)
             self._arm_watchdog()
             self._later(at_us, lambda: self._wait(until_us, kind))
         elif op == _ops.OP_HELLO:
@@ -368,7 +349,7 @@ class VirtualBoard:
             self._arm_watchdog()
             self._later(at_us, self._ended)
         elif op == _ops.OP_NVS_GET:
-            value = self.nvs.get(payload)
+            value = self._keeping.nvs(payload)
             self._resume_at(at_us, value=int(value is not None), payload=value or b"")
         elif self.link is not None:
             self._arm_watchdog()
@@ -437,21 +418,7 @@ class VirtualBoard:
         self._resume(0, b"", 0)
 
     def _start_message(self) -> bytes:
-        """What a boot begins with: clock, cause, descriptors, randomness, unstable sectors, RTC memory."""
-        rtc_us = self._rtc_base_us + self._kernel.now_us - self._rtc_zero_us
-        head = struct.pack(
-            "<IiBIq6s16s16sB",
-            self._rng.randrange(1 << 30),
-            self._drift_ppm,
-            self._waiting_cause,
-            self.flash.fd,
-            rtc_us,
-            self._mac,
-            self._poor_randomness,
-            self._rng.randbytes(16),
-            len(self._ports),
-        )
-        ports = b"".join(struct.pack("<BI", ident, fd) for ident, fd in self._ports.items())
         sectors = sorted(self.flash.unstable)
-        tail = struct.pack("<HH", len(sectors), len(self._rtc_memory))
-        return head + ports + tail + struct.pack(f"<{len(sectors)}I", *sectors) + self._rtc_memory
+        return self._keeping.start_message(
+            self._kernel.now_us, self._waiting_cause, self.flash.fd, self._ports, sectors
+        )

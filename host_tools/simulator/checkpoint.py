@@ -255,6 +255,6 @@ class Checkpoint:
             "requests": self.link.requests,
             "forged": self.link.forged,
             "associations": self.link.station.associations,
-            "peak_heap_bytes": self.board.peak_heap_bytes,
+            "heap_high_water_bytes": self.board.heap_high_water_bytes,
             "module_saves": self.module.saves,
         }

@@ -76,7 +76,8 @@ class LiveTable:
         self._next_us = world.kernel.now_us + _LINE_US
         if not self._begun:
             self._begun = True
-            head = say("thời gian  đưa ra  đọc  kêu  đã thu  cổng", "time       shown   read  beeps  collected  doors")
+            names = (say("đưa ra", "shown"), say("đọc", "read"), say("kêu", "beeps"), say("đã thu", "collected"))
+            head = f"{say('giây', 'second'):>8}" + "".join(f"{name:>11}" for name in names) + "  " + say("đèn", "lamps")
             print(head, file=self._out)
         checkpoints = list(world.checkpoints.values())
         shown = sum(len(checkpoint.log.shown) for checkpoint in checkpoints)
@@ -84,7 +85,7 @@ class LiveTable:
         beeps = sum(beep.signal.name in KEPT_SIGNALS for checkpoint in checkpoints for beep in checkpoint.log.beeps)
         doors = ", ".join(f"{checkpoint.plan.name}: {checkpoint.signals.colour}" for checkpoint in checkpoints)
         seconds = world.kernel.now_us // 1_000_000
-        line = f"{seconds:6d} s   {shown:5d}  {read:5d}  {beeps:5d}  {self._run.collected():9d}  {doors}"
+        line = f"{seconds:8d}{shown:11d}{read:11d}{beeps:11d}{self._run.collected():11d}  {doors}"
         print(line, file=self._out, flush=True)
 
 

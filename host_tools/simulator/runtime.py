@@ -32,8 +32,14 @@ def runtime_command() -> list[str]:
             )
         return [chosen]
     # -I -S leave out what a micropython process does not need; the package is put on the path by hand.
-    import micropython_unix
-
+    try:
+        import micropython_unix
+    except ImportError:
+        raise UserError(
+            say("chưa có MicroPython (unix port)", "MicroPython (unix port) is not installed"),
+            hint="pip install -r requirements.txt",
+            exit_code=EXIT_ENVIRONMENT,
+        ) from None
     place = str(Path(micropython_unix.__file__).parent)
     code = f"import sys; sys.path.append({place!r}); import micropython_run as m; sys.exit(m.run_main(sys.argv))"
     return [sys.executable, "-I", "-S", "-c", code]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from host_tools.errors import UserError
 from host_tools.simulator import board_process
 from host_tools.simulator.board import _ops
 from host_tools.simulator.kernel import Kernel
@@ -132,6 +137,23 @@ def test_rtc_memory_lives_through_a_reset_and_dies_with_the_power(rig: Any) -> N
     board.board.power_cut()
     board.board.power_on()
     assert board.run(1000).splitlines()[2] == "1 b'' 0"
+
+
+def test_a_crystal_that_is_off_counts_other_seconds(rig: Any) -> None:
+    main = "import time\nwhile True:\n    time.sleep_ms(100000)\n    print(time.time())"
+    seconds = [int(rig(main, drift_ppm=ppm).run(20_000_000).splitlines()[-1]) for ppm in (0, 500, -500)]
+    assert seconds[0] == 19900
+    assert [value - seconds[0] for value in seconds[1:]] == [9, -10]
+
+
+def test_another_runtime_can_be_chosen(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = Path(sys.executable).with_name("micropython")
+    monkeypatch.setenv("MICROPYTHON", str(chosen))
+    if chosen.exists():
+        assert rig("print('here')").run(1000) == "here\n"
+    monkeypatch.setenv("MICROPYTHON", "/nowhere/micropython")
+    with pytest.raises(UserError):
+        rig("print('here')")
 
 
 def test_soft_reset_and_the_end_of_main(rig: Any) -> None:

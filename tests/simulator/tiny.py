@@ -37,7 +37,9 @@ def image(**files: str) -> bytes:
 class Rig:
     """One board running `main`, with a port 1 on pins 17/16; `output` is what it printed."""
 
-    def __init__(self, directory: Path, main: str, *, seed: int = 1, timing: str = "typical", **files: str) -> None:
+    def __init__(
+        self, directory: Path, main: str, *, seed: int = 1, timing: str = "typical", drift_ppm: int = 0, **files: str
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / "flash.bin"
         self.path.write_bytes(image(main=main, **files))
@@ -51,6 +53,7 @@ class Rig:
             random.Random(seed + 1),
             directory / "console.log",
             mac=b"\x02\0\0\0\0\1",
+            drift_ppm=drift_ppm,
         )
         board = self.board
         self.line = UartLine(
