@@ -12,13 +12,13 @@ import identity
 import machine
 import network
 import records
-from clock import Clock
+from clock import Clock, happens
 from drivers.buzzer import Buzzer
 from drivers.gm65 import Gm65
 from drivers.lamp import BLUE, RED, Lamp
 from esp32 import Partition
 from journal import seal
-from journal.ring import Ring
+from journal.ring import INCIDENT, TELEMETRY, Ring
 from micropython import const
 from scanner.cards import Cards
 from scanner.signals import Signals
@@ -105,14 +105,17 @@ async def _serve(rtc):
         rtc.memory(_CRASHED)
         machine.reset()
 
+    def report(line):
+        station.tell(TELEMETRY, records.note, records.ERROR, line)
+
     watchdog = machine.WDT(timeout=_WATCHDOG_MS)
-    supervisor = Supervisor(clock.uptime_ms, watchdog.feed, lambda line: station.note(records.ERROR, line), crash)
+    supervisor = Supervisor(clock.uptime_ms, watchdog.feed, report, crash)
     station.connect(reader, shipper, supervisor, wifi.rssi)
-    if changed:
-        station.change(records.CONFIG, settings.version, records.APPLIED, "")
     if problem:
-        station.change(records.CONFIG, settings.version, records.REJECTED, problem)
         print(problem)
+    if changed or problem:
+        outcome = records.REJECTED if problem else records.APPLIED
+        station.tell(INCIDENT, records.change, records.CONFIG, settings.version, outcome, problem or "")
 
     lamp_task.cancel()
     supervisor.add("signals", signals.run, 20000)
@@ -120,7 +123,7 @@ async def _serve(rtc):
     supervisor.add("station", lambda pulse: station.run(new_epoch, pulse), 20000)
     supervisor.add("wifi", wifi.run, 30000)
     supervisor.add("uplink", shipper.run, settings.heartbeat_s * 1000 + _UPLINK_MS)
-    print("Chốt", boot[1], "·", board.NAME)
+    print("Chốt", boot[1], board.NAME)
     gc.collect()
     await supervisor.run()
 
@@ -138,6 +141,22 @@ def scrub():
             size >>= 1
 
 
+def _run(rtc):
+    """Serve until Ctrl-C or a failure; returns the seconds to wait before the restart.
+
+    A function of its own: when it has returned, no stack slot refers to the tasks and the keys they hold.
+    """
+    try:
+        asyncio.run(_serve(rtc))
+    except KeyboardInterrupt:
+        rtc.memory(_MAINTENANCE)
+        return 0
+    except Exception as error:  # a board that cannot start says why, and tries again
+        sys.print_exception(error)
+    rtc.memory(_CRASHED)
+    return 10
+
+
 def main():
     """Run until power goes; Ctrl-C on the console forgets the keys and restarts into maintenance."""
     rtc = machine.RTC()
@@ -146,16 +165,9 @@ def main():
         _lamp().show(BLUE)
         print("Chốt: bảo trì, không quét thẻ / maintenance, no card is scanned")
         return
-    pause_s = 0
-    try:
-        asyncio.run(_serve(rtc))
-    except KeyboardInterrupt:
-        rtc.memory(_MAINTENANCE)
-    except Exception as error:  # a board that cannot start says why, and tries again
-        sys.print_exception(error)
-        rtc.memory(_CRASHED)
-        pause_s = 10
-    asyncio.new_event_loop()  # lets go of the tasks, and so of the keys they hold
+    pause_s = _run(rtc)
+    asyncio.new_event_loop()  # lets go of the tasks, but for the one that was running
+    asyncio.run(happens(asyncio.Event(), 0))  # which another takes the place of
     scrub()
     _lamp().show(RED)
     time.sleep(pause_s)

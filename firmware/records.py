@@ -108,13 +108,13 @@ def health(buffer, at, uptime_ms, pairs):
     return at
 
 
-def note(buffer, at, uptime_ms, level, text, limit):
+def note(buffer, at, uptime_ms, limit, level, text):
     at = begin(buffer, at, _NOTE, uptime_ms)
     buffer[at] = level
     return _text(buffer, at + 1, text, limit)
 
 
-def change(buffer, at, uptime_ms, what, version, outcome, reason, limit):
+def change(buffer, at, uptime_ms, limit, what, version, outcome, reason):
     at = begin(buffer, at, _CHANGE, uptime_ms)
     buffer[at] = what
     at = varint(buffer, at + 1, version)

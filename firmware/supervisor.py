@@ -74,7 +74,7 @@ class Supervisor:
     async def _restart(self, task):
         error = await task.task
         task.crashes += 1
-        self._report("crash: %s: %s %s" % (task.name, type(error).__name__, error))
+        self._report("crash: %s: %r" % (task.name, error))
         if task.crashes >= _MAX_CRASHES:
             self._crash()
         await asyncio.sleep_ms(_RESTART_MS)

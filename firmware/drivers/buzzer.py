@@ -6,11 +6,10 @@ _HALF = const(32768)  # duty of a square wave, of 65536
 
 
 class Buzzer:
-    """`pwm`: a machine.PWM on the buzzer's pin."""
+    """`pwm`: a machine.PWM on the buzzer's pin, its duty 0."""
 
     def __init__(self, pwm):
         self._pwm = pwm
-        self.tone(0)
 
     def tone(self, freq_hz):
         """Sound until the next call; 0 is silence."""

@@ -15,6 +15,7 @@ _MAX_PLAINTEXT_BYTES = const(239)
 _AHEAD_BYTES = const(1024)  # the next sector is erased when less than this is left of the head
 _LONGEST_SCAN_BYTES = const(78)  # kind, uptime, reader and verdict, scheme, 65 bytes of id
 _LONGEST_BOOT_BYTES = const(64)
+_CHUNK_BYTES = const(504)  # eight of them, and a sector is read
 _TAIL_READS = const(3)  # cells touched by a power cut may read as blank once and not again
 
 # State of a sector.
@@ -31,6 +32,7 @@ EVENT = const(1)  # SCAN and what else people do
 INCIDENT = const(2)  # INCIDENT and CHANGE: one sector is kept for them under the policy `refuse`
 
 _MAGIC = b"CHT1"
+_BLANK = memoryview(b"\xff" * _CHUNK_BYTES)
 _HEADER = "<4sII8s32s"
 
 _ERASE = const(6)  # ioctl operations of a MicroPython block device
@@ -82,11 +84,11 @@ class Ring:
 
     def _blank(self, index, start):
         """True when every byte of the sector from `start` on reads 0xFF."""
-        chunk = memoryview(self._back)
         while start < SECTOR_BYTES:
-            n = min(256, SECTOR_BYTES - start)
-            self.flash.readblocks(index, chunk[:n], start)
-            if bytes(chunk[:n]).strip(b"\xff"):
+            n = min(_CHUNK_BYTES, SECTOR_BYTES - start)
+            chunk = memoryview(self._back)[:n]
+            self.flash.readblocks(index, chunk, start)
+            if chunk != _BLANK[:n]:
                 return False
             start += n
         return True

@@ -52,7 +52,7 @@ class Station:
         self._verdict = asyncio.Event()
         self._clock_sequence = 0
         self._health_ms = None
-        self._notes = []
+        self._untold = []
 
     def connect(self, reader, shipper, supervisor, rssi):
         """The parts whose state the station shows and reports; `rssi()` gives dBm, or None without a link."""
@@ -102,22 +102,20 @@ class Station:
 
     # Records about the board
 
-    def note(self, level, text):
-        """A line for the centre. Kept until the journal can take it; only the last few if it cannot."""
-        self._notes.append((level, text))
-        del self._notes[:-4]
+    def tell(self, rank, encode, *fields):
+        """A NOTE or CHANGE for the centre: records.note or records.change, and the fields of its record.
 
-    def change(self, what, version, outcome, reason):
-        n = records.change(self._plain, 0, self._clock.uptime_ms(), what, version, outcome, reason, _RECORD_BYTES)
-        return self._append(n, journal.INCIDENT)
+        It waits until the journal can take it; of those that wait only the last few are kept.
+        """
+        self._untold.append((rank, encode, fields))
+        del self._untold[:-4]
 
-    def _write_notes(self):
-        while self._notes:
-            level, text = self._notes[0]
-            n = records.note(self._plain, 0, self._clock.uptime_ms(), level, text, _RECORD_BYTES)
-            if not self._append(n, journal.TELEMETRY):
+    def _write_untold(self):
+        while self._untold:
+            rank, encode, fields = self._untold[0]
+            if not self._append(encode(self._plain, 0, self._clock.uptime_ms(), _RECORD_BYTES, *fields), rank):
                 return
-            self._notes.pop(0)
+            self._untold.pop(0)
 
     def _write_clock(self):
         clock = self._clock
@@ -214,12 +212,12 @@ class Station:
             ring = self.ring
             if not self._started and ring.wants_erase():
                 ring.prepare()  # at boot nobody has been told yet to show a card
-                self.note(records.INFO, "boot took a new sector")  # so that the next boot need not erase another
+                self.tell(journal.TELEMETRY, records.note, records.INFO, "boot took a new sector")  # so that the next boot need not erase another
             self._show_state()
             if await self._gate():
                 if ring.wants_erase():
                     ring.prepare()
-                self._write_notes()
+                self._write_untold()
                 self._write_clock()
                 self._write_health()
                 if self._renew(new_epoch) is None:

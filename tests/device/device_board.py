@@ -203,7 +203,7 @@ def test_supervisor_restarts_reports_and_starves_the_watchdog():
         s.add("crashing", crashing, 5000)
         await real_sleep(200)
         assert len(runs) >= 5 and crashes, "after five crashes the board starts over"
-        assert notes[0] == "crash: crashing: ValueError boom"
+        assert notes[0] == "crash: crashing: ValueError('boom',)"
         s._tasks.pop()
         s.add("stuck", stuck, 3000)
         await real_sleep(60)

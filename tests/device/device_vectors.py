@@ -92,9 +92,9 @@ def plaintext(d):
     elif kind == 6:
         n = records.health(b, 0, up, d["health"])
     elif kind == 7:
-        n = records.note(b, 0, up, d["level"], d["text"], 239)
+        n = records.note(b, 0, up, 239, d["level"], d["text"])
     elif kind == 8:
-        n = records.change(b, 0, up, d["what"], d["version"], d["outcome"], d["reason"], 239)
+        n = records.change(b, 0, up, 239, d["what"], d["version"], d["outcome"], d["reason"])
     else:
         return None  # DOOR and INCIDENT: no part of this build writes them
     return bytes(b[:n])
