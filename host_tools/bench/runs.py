@@ -49,7 +49,6 @@ def demo(metered: dict[str, Figure], path: Path = DEMO) -> list[Figure]:
                 "runtime": runtime,
                 "broken": outcome.broken,
                 "collected": sum(door.collected for door in outcome.doors),
-                "peak_heap_bytes_64_bit": max(door.figures["peak_heap_bytes"] for door in outcome.doors),
             },
         ),
         Figure(

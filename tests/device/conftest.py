@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import worked_examples
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 HEAP = "8M"  # the tests keep a whole flash in RAM; that the firmware fits 110 KB is proved by the scenarios
@@ -42,7 +44,7 @@ class DeviceItem(pytest.Item):
     def runtest(self) -> None:
         firmware = os.environ.get("CHOT_FIRMWARE", str(ROOT / "firmware"))
         code = RUNNER.format(firmware=firmware, here=str(HERE), module=self.module, function=self.name)
-        env = {**os.environ, "CHOT_VECTORS": vectors()}
+        env = {**os.environ, "CHOT_VECTORS": str(worked_examples.path())}
         command = [*micropython(), "-X", f"heapsize={HEAP}", "-c", code]
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, env=env, check=False)
         if done.returncode or "device test passed" not in done.stdout:
@@ -74,8 +76,3 @@ def pytest_pycollect_makemodule(module_path, parent):
     if module_path.name.startswith("device_"):
         return DeviceFile.from_parent(parent, path=module_path)
     return None
-
-
-def vectors() -> str:
-    """The worked examples of the formats: $CHOT_VECTORS, else beside the checkout."""
-    return os.environ.get("CHOT_VECTORS", str(ROOT.parent / "shared" / "vectors" / "journal-v1.json"))

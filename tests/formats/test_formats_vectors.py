@@ -5,16 +5,15 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from host_tools.formats import keys, records, sector, wire
+from tests import worked_examples
 
-ROOT = Path(__file__).resolve().parents[2]
-VECTORS = Path(os.environ.get("CHOT_VECTORS") or ROOT.parent / "shared" / "vectors" / "journal-v1.json")
+VECTORS = worked_examples.path()
 SHA256 = "27bc407587307727c83e501f4042b031e21d6569162e91356d0fbfa42d5100b6"
 unhex = bytes.fromhex
 
@@ -29,6 +28,11 @@ def test_the_file_is_the_one_of_version_1() -> None:
     """Where a change would leave a promise true (another plaintext that is kept raw), only this notices it."""
     load()
     assert hashlib.sha256(VECTORS.read_bytes()).hexdigest() == SHA256
+
+
+def test_the_copy_kept_here_is_the_same_file() -> None:
+    """A checkout without the shared folder beside it must test the same bytes."""
+    assert hashlib.sha256(worked_examples.COPY.read_bytes()).hexdigest() == SHA256
 
 
 @pytest.fixture(scope="module")
