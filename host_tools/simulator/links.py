@@ -42,7 +42,7 @@ class _Connection:
     up_arrival_us: int = 0
     down_arrival_us: int = 0
     unacknowledged_bytes: int = 0
-    held: list[Callable[[], None]] = field(default_factory=list)
+    under_way: int = 0
     timeout: Event | None = None
 
 
@@ -79,6 +79,8 @@ class Link:
         self.forging = False
         self.collector_up = True
         self._connections: dict[int, _Connection] = {}
+        # Packets that found no way, to be sent again when there is one.
+        self._held: list[Callable[[], None]] = []
         self._up_free_us = 0
         self._down_free_us = 0
         self.requests = 0
@@ -95,8 +97,10 @@ class Link:
         self._route_changed()
 
     def reset(self) -> None:
-        """The board restarts: connections are forgotten on its side, the other side sees them close."""
+        """The board restarts: nobody is left to send again what has not got through."""
+        self._held.clear()
         for connection in list(self._connections.values()):
+            connection.under_way = 0
             self.close(connection.ident)
         self.station.reset()
 
@@ -123,6 +127,8 @@ class Link:
             self._fail(connection, errno.ETIMEDOUT)
 
     def _syn_arrives(self, connection: _Connection, port: int) -> None:
+        if connection.closed:
+            return
         intercepted = self.portal or self.forging
         if not intercepted and (port != self._collector_port or not self.collector_up):
             self._travel(connection, 60, False, lambda: self._fail(connection, errno.ECONNREFUSED))
@@ -141,6 +147,7 @@ class Link:
             connection.closed = True
             if connection.relay is not None:
                 connection.relay.close()
+                connection.relay = None
             if connection.timeout is not None:
                 connection.timeout.cancel()
             self._notify(_ops.EVENT_FAILED, connection.ident, code)
@@ -150,6 +157,7 @@ class Link:
         connection = self._connections.get(ident)
         if connection is not None and not connection.closed:
             connection.unacknowledged_bytes += len(data)
+            connection.under_way += 1
             self._travel(connection, len(data), True, lambda: self._server_gets(connection, data))
 
     def receive(self, ident: int, count: int) -> bytes:
@@ -162,17 +170,21 @@ class Link:
         return data
 
     def close(self, ident: int) -> None:
-        """The board closes its side."""
+        """The board closes its side. What it has sent still arrives, as TCP does it, but no answer reaches it."""
         connection = self._connections.pop(ident, None)
         if connection is not None:
             connection.closed = True
-            connection.held.clear()
             if connection.timeout is not None:
                 connection.timeout.cancel()
-            if connection.relay is not None:
-                connection.relay.close()
+            self._forget(connection)
+
+    def _forget(self, connection: _Connection) -> None:
+        """Let go of the real socket once nothing more can arrive over it."""
+        if connection.closed and connection.under_way <= 0 and connection.relay is not None:
+            connection.relay.close()
 
     def _server_gets(self, connection: _Connection, data: bytes) -> None:
+        connection.under_way -= 1
         self._travel(connection, 60, False, lambda: self._acknowledged(connection, len(data)))
         relay = connection.relay
         if relay is None:
@@ -195,6 +207,7 @@ class Link:
             self._travel(connection, len(answer), False, lambda: self._board_gets(connection, answer))
         if ends:
             self._travel(connection, 60, False, lambda: self._server_closed(connection))
+        self._forget(connection)
 
     def _acknowledged(self, connection: _Connection, size: int) -> None:
         """Room in the board's send buffer; only a board that had none is waiting for it."""
@@ -214,7 +227,7 @@ class Link:
     def _travel(self, connection: _Connection, size: int, up: bool, arrive: Callable[[], None]) -> None:
         """Take `size` bytes across, in order within the connection; what cannot pass waits for the way to open."""
         if not self.passes:
-            connection.held.append(lambda: self._travel(connection, size, up, arrive))
+            self._held.append(lambda: self._travel(connection, size, up, arrive))
             return
         free_us = self._up_free_us if up else self._down_free_us
         sent_us = max(self._kernel.now_us, free_us) + size * 8_000 // self.options.bandwidth_kbit_s
@@ -236,16 +249,15 @@ class Link:
         self._kernel.at(arrival_us, lambda: self._arrived(connection, size, up, arrive))
 
     def _arrived(self, connection: _Connection, size: int, up: bool, arrive: Callable[[], None]) -> None:
-        if connection.closed:
+        if connection.closed and not up:
             return
         if not self.passes:
-            connection.held.append(lambda: self._travel(connection, size, up, arrive))
+            self._held.append(lambda: self._travel(connection, size, up, arrive))
         else:
             arrive()
 
     def _route_changed(self) -> None:
         if self.passes:
-            for connection in list(self._connections.values()):
-                held, connection.held = connection.held, []
-                for again in held:
-                    self._kernel.after(RETRANSMIT_US, again)
+            held, self._held = self._held, []
+            for again in held:
+                self._kernel.after(RETRANSMIT_US, again)

@@ -198,3 +198,26 @@ def test_a_stopped_collector_refuses(rig: Any, far: Far) -> None:
     board = linked(rig, far)
     board.link.collector_up = False
     assert "OSError 111" in board.run(10_000)
+
+
+def test_what_was_sent_before_the_board_hung_up_still_arrives(rig: Any, far: Far) -> None:
+    """The board gives up, the collector has the request all the same: stored, and not known to be."""
+    impatient = """
+    reader, writer = await asyncio.open_connection("127.0.0.1", 8080)
+    await asyncio.sleep(3)
+    writer.write(b"POST /v1/journal HTTP/1.1\\r\\nContent-Length: 5\\r\\n\\r\\nhello")
+    await writer.drain()
+    await asyncio.sleep(2)
+    writer.close()
+    await writer.wait_closed()
+    stamp("gave up")
+    await asyncio.sleep(20)
+"""
+    board = linked(rig, far, then=impatient)
+    board.kernel.at(5_000_000, lambda: board.link.set_black_hole(True))
+    board.kernel.at(12_000_000, lambda: board.link.set_black_hole(False))
+    assert "gave up" in board.run(11_000)
+    assert far.requests == []
+    board.run(10_000)
+    assert len(far.requests) == 1
+    assert board.board.state != "stuck"
