@@ -10,12 +10,15 @@ from host_tools.collector.store import Store, StoredRow
 from host_tools.formats.records import HEALTH, SCAN
 from host_tools.formats.sector import SECTOR_BYTES, Row, read_journal
 from host_tools.simulator.checkpoint import Checkpoint
+from host_tools.simulator.scenario import DEFAULT_CONFIG
 from host_tools.simulator.world import World
 
 # Signals that stand for exactly one record in flash, and the verdicts of such records.
 KEPT_SIGNALS = ("recorded", "not_card")
 REPEAT_VERDICT = 8
 HEALTH_DROPPED = 10
+# Between a code's last byte and its signal.
+REPEAT_SLACK_US = 1_000_000
 Card = tuple[int, str]
 
 
@@ -115,6 +118,21 @@ def expected_records(checkpoint: Checkpoint) -> tuple[list[Expected], list[str]]
             found.append((read.at_us, Expected((shown.scheme, shown.card), False, shown.label)))
     found.sort(key=lambda item: item[0])
     return [expected for _, expected in found], problems
+
+
+def _unfounded_repeats(checkpoint: Checkpoint) -> list[str]:
+    """Signals that say "already recorded" to somebody whose card was not recorded in the repeat window of that boot."""
+    window_us = int({**DEFAULT_CONFIG, **checkpoint.plan.config}["repeat_window_s"]) * 1_000_000 + REPEAT_SLACK_US
+    recorded: dict[tuple[int, int | None, str | None], int] = {}
+    problems: list[str] = []
+    for beep in checkpoint.log.beeps:
+        signal, shown = beep.signal, beep.read.showing if beep.read is not None else None
+        card = (signal.boot, shown.scheme if shown else None, shown.card if shown else None)
+        if signal.name == "recorded":
+            recorded[card] = signal.at_us
+        elif signal.name == "repeat" and signal.at_us - recorded.get(card, -window_us - 1) > window_us:
+            problems.append(f"'repeat' at {signal.at_us / 1e6:.3f} s, but that card was not recorded before")
+    return problems
 
 
 def match(rows: list[Card], expected: list[Expected]) -> tuple[list[int], str | None]:
@@ -226,6 +244,7 @@ def judge_door(world: World, checkpoint: Checkpoint) -> DoorResult:
         stored = store.rows(keys.device_id)
     journal = read_journal(checkpoint.journal_image(), keys.device_key, keys.collector_private)
     _judge_records(door, checkpoint, stored, journal)
+    door.problems += _unfounded_repeats(checkpoint)
     _judge_secrets(door, checkpoint)
     ends = {down.boot for down in log.downs}
     for read in log.reads:

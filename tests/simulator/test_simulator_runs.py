@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -105,8 +106,6 @@ def test_worst_flash_times_and_a_bad_network_change_nothing_but_the_times(album:
 
 def test_a_beep_that_is_not_in_flash_is_found(album: Album, tmp_path: Path) -> None:
     """A firmware that beeps without recording must not pass: the judge is what every other test leans on."""
-    from shutil import copytree
-
     mutant = tmp_path / "firmware"
     copytree(Path(__file__).parents[2] / "firmware", mutant)
     station = mutant / "scanner" / "station.py"
@@ -116,6 +115,18 @@ def test_a_beep_that_is_not_in_flash_is_found(album: Album, tmp_path: Path) -> N
     station.write_text(changed, encoding="utf-8")
     outcome = run_scenario(short(), firmware=mutant, album=album)
     assert any("beeped but not there" in line or "collected is not beeped" in line for line in outcome.broken)
+
+
+def test_a_repeat_signal_without_a_record_is_found(album: Album, tmp_path: Path) -> None:
+    mutant = tmp_path / "firmware"
+    copytree(Path(__file__).parents[2] / "firmware", mutant)
+    station = mutant / "scanner" / "station.py"
+    source = station.read_text(encoding="utf-8")
+    changed = source.replace("decision = self._rules.decide(scheme, key, now)", "decision = verdict.REPEAT")
+    assert changed != source
+    station.write_text(changed, encoding="utf-8")
+    outcome = run_scenario(short(), firmware=mutant, album=album)
+    assert sum("was not recorded before" in line for line in outcome.broken) == 5
 
 
 def test_the_command_keeps_what_a_run_leaves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
