@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-import time
 
 from device_ring import Boot, DEVICE, DEVICE_KEY, COLLECTOR
 from journal import ring as journal
