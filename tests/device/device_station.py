@@ -1,0 +1,286 @@
+"""The station inside MicroPython: record first, then the beep; what the lamp says; the chores; the next day's key."""
+
+import asyncio
+
+import records
+from clock import Clock
+from device_ring import Boot, DEVICE_KEY, decode, epoch_of
+from journal import ring as journal
+from nor import Nor
+from scanner import signals
+from scanner.cards import Cards
+from scanner.signals import Signals
+from scanner.station import Station
+from scanner.verdict import Rules
+
+NATIONAL = b"001093029317|NGUYEN VAN A|1987-01-18|0|%018d|<1<00<0123232422"
+
+
+class Played:
+    """Signals that remember what was played, and what the flash held at that moment."""
+
+    def __init__(self, flash):
+        self.flash = flash
+        self.state = None
+        self.names = []
+        self.programmed = []
+
+    def play(self, signal):
+        name = [n for n in ("RECORDED", "REPEAT", "NOT_A_CARD", "FAULT") if getattr(signals, n) is signal][0]
+        self.names.append(name)
+        self.programmed.append(self.flash.programmed_bytes)
+
+
+class Config:
+    version = 1
+    record_repeats = False
+    health_s = 900
+
+
+class Reader:
+    dropped = 3
+    state = 1
+    alive = True
+
+    def reading(self):
+        return self.alive
+
+    def silent(self):
+        return not self.alive
+
+    def partial(self):
+        return False
+
+
+class Shipper:
+    failures = 2
+    is_online = True
+    epochs = 0
+
+    def online(self):
+        return self.is_online
+
+    def new_epoch(self, epoch):
+        self.epochs += 1
+
+
+class Watch:
+    longest_loop_ms = 7
+
+
+class Door:
+    """A station with everything around it under the test's hand."""
+
+    def __init__(self, sectors=6, overwrite=False, ring=None):
+        self.flash = Nor(sectors)
+        boot = Boot(self.flash, 1, overwrite)
+        self.ring = ring or boot.ring
+        self.epochs = {boot.epoch.public: boot.epoch}
+        self.played = Played(self.flash)
+        self.config = Config()
+        self.clock = Clock()
+        self.station = Station(
+            self.ring, Cards(["qrqg"]), Rules(60000), self.played, self.clock, self.config, (1, "test")
+        )
+        self.station.begin(boot.epoch, 1)
+        self.reader, self.shipper = Reader(), Shipper()
+        self.station.connect(self.reader, self.shipper, Watch(), lambda: -60)
+
+    def open(self):
+        self.ring.prepare()
+        self.station._show_state()
+        return self
+
+    def show(self, n):
+        self.station.on_payload(memoryview(NATIONAL % n))
+        return self.played.names[-1]
+
+    def scans(self):
+        return decode(self.flash, self.epochs)
+
+
+def test_recorded_before_the_beep():
+    door = Door().open()
+    before = door.flash.programmed_bytes
+    assert door.show(1) == "RECORDED"
+    assert door.played.programmed[0] > before, "the flash was programmed when the buzzer sounded"
+    assert door.scans() == [1]
+    assert door.station.scans == 1 and door.station.recorded.is_set()
+
+
+def test_repeat_is_signalled_and_not_recorded():
+    door = Door().open()
+    assert [door.show(1), door.show(1), door.show(2)] == ["RECORDED", "REPEAT", "RECORDED"]
+    assert door.scans() == [1, 2]
+    door.config.record_repeats = True
+    assert door.show(1) == "REPEAT"
+    assert door.scans() == [1, 2, 1]
+
+
+def test_payment_and_link_are_no_cards():
+    door = Door().open()
+    for payload in (b"https://example.vn", b"00020101021138570010A0000007270127000697" + b"63049E6F"):
+        door.station.on_payload(memoryview(payload))
+        assert door.played.names[-1] == "NOT_A_CARD"
+    assert door.station.scans == 2
+
+
+def test_no_card_before_a_beep_can_be_kept():
+    door = Door()
+    assert not door.station.ready
+    assert door.show(1) == "FAULT" and door.scans() == [] and door.station.not_ready == 1
+    door.open()
+    assert door.show(1) == "RECORDED", "what was refused counts as not shown"
+
+
+def test_a_flash_that_fails_is_never_silence():
+    door = Door().open()
+    assert door.show(1) == "RECORDED"
+    for sector in range(door.flash.sectors):
+        door.flash.worn.add(sector)
+    assert door.show(2) == "FAULT"
+    assert not door.station.ready and door.show(3) == "FAULT"
+    door.flash.worn.clear()
+    door.ring.prepare()
+    door.station._show_state()
+    assert door.show(2) == "RECORDED"
+    assert door.scans() == [1, 2]
+
+
+def test_the_lamp():
+    door = Door()
+    say = lambda: (door.station._show_state(), door.played.state)[1]  # noqa: E731
+    assert say() is signals.STARTING
+    door.reader.alive = False
+    assert say() is signals.BROKEN
+    door.reader.alive = True
+    door.ring.prepare()
+    assert say() is signals.READY
+    door.shipper.is_online = False
+    assert say() is signals.OFFLINE
+    n = 0
+    while door.ring.unreleased() <= 4:
+        door.ring.prepare()
+        door.station._show_state()
+        assert door.show(n) == "RECORDED"
+        n += 1
+    assert say() is signals.BACKLOG
+    while door.show(n) == "RECORDED":
+        n += 1
+        door.ring.prepare()
+        door.station._show_state()
+    assert say() is signals.FULL
+    assert not door.station.ready and door.show(n) == "FAULT"
+    door.reader.alive = False
+    assert say() is signals.FULL, "full is said first: the guard can do something about it"
+    for sequence in (1, 2, 3):
+        door.ring.release(door.ring.index(sequence), sequence)
+    assert say() is signals.BROKEN
+    door.reader.alive = True
+    door.ring.prepare()
+    assert say() is signals.OFFLINE or say() is signals.BACKLOG
+
+
+def test_signals_differ_in_two_of_colour_rhythm_and_pitch():
+    every = [signals.RECORDED, signals.REPEAT, signals.NOT_A_CARD, signals.FAULT]
+    for i, (colour, steps) in enumerate(every):
+        for other_colour, other_steps in every[i + 1 :]:
+            rhythm = [ms for _, ms in steps] != [ms for _, ms in other_steps]
+            pitch = steps[0][0] != other_steps[0][0]
+            assert rhythm + pitch + (colour != other_colour) >= 2
+    states = [signals.STARTING, signals.READY, signals.OFFLINE, signals.BACKLOG, signals.FULL, signals.BROKEN]
+    assert len(set(states)) == len(states)
+
+
+def test_signals_play_to_their_end_and_the_newest_wins():
+    shown, tones = [], []
+
+    class Lamp:
+        def show(self, colour):
+            shown.append(colour)
+
+    class Buzzer:
+        def tone(self, freq_hz):
+            tones.append(freq_hz)
+
+    async def scenario():
+        s = Signals(Lamp(), Buzzer())
+        task = asyncio.create_task(s.run(lambda: None))
+        await asyncio.sleep_ms(5)
+        assert shown[-1] == signals.STARTING[0]
+        s.play(signals.RECORDED)
+        assert tones == [2700] and shown[-1] == signals.RECORDED[0], "on when play() returns"
+        await asyncio.sleep_ms(60)
+        s.play(signals.REPEAT)
+        await asyncio.sleep_ms(20)
+        assert tones == [2700, 2000]
+        await asyncio.sleep_ms(60)
+        assert tones == [2700, 2000, 0], "silent after its time"
+        await asyncio.sleep_ms(300)
+        assert shown[-1] in (signals.STARTING[0], signals.STARTING[2])
+        task.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_to_be_told_waits_for_a_sector():
+    door = Door()
+    door.station.tell(journal.INCIDENT, records.change, 1, 9, 2, "wifi[0].ssid: empty")
+    door.station._write_untold()
+    assert door.flash.programmed_bytes == 0 and len(door.station._untold) == 1
+    door.open()
+    door.station._write_untold()
+    assert door.flash.programmed_bytes > 0 and not door.station._untold
+    for i in range(10):
+        door.station.tell(journal.TELEMETRY, records.note, 3, "crash %d" % i)
+    assert len(door.station._untold) == 4
+
+
+def test_health_and_clock_are_written_once_known():
+    door = Door().open()
+    door.station._write_clock()
+    door.station._write_health()
+    assert door.flash.programmed_bytes == 0, "a boot alone writes nothing"
+    door.clock.reading(1_700_000_000_000, 40, 3)
+    door.station._write_clock()
+    clock_bytes = door.flash.programmed_bytes
+    assert clock_bytes > 0
+    door.station._write_health()
+    assert door.flash.programmed_bytes > clock_bytes
+    after = door.flash.programmed_bytes
+    door.station._write_clock()
+    door.station._write_health()
+    assert door.flash.programmed_bytes == after, "and then only when due"
+
+
+def test_the_next_days_key_is_made_in_slices():
+    door = Door().open()
+    door.show(1)
+    second = epoch_of(2)
+    door.epochs[second.public] = second
+    slices = [0]
+
+    def new_epoch():
+        for _ in range(5):
+            slices[0] += 1
+            yield None
+        yield second
+
+    assert door.station._renew(new_epoch) is None and slices[0] == 0
+    door.clock._uptime_ms += 24 * 3600 * 1000
+    old = door.ring.epoch
+    for _ in range(100):
+        if door.station._renew(new_epoch):
+            break
+    assert door.ring.epoch is second and door.shipper.epochs == 1 and slices[0] == 5
+    assert not any(old._mac._inner), "the old key is forgotten"
+    assert door.show(2) == "RECORDED"
+    head = door.ring.index(door.ring.sequence)
+    offset, kinds = 64, []
+    while True:
+        length = door.ring.frame_at(head, offset)
+        if length <= 0:
+            break
+        kinds.append(door.ring._back[0] == 0xFE)
+        offset += length
+    assert kinds == [False, False, True, False, False], "BOOT, scan, epoch frame, BOOT, scan"
