@@ -42,7 +42,7 @@ def prose(page: Path) -> str:
 def commands(page: Path) -> Iterator[tuple[str, list[str], bool]]:
     """(program, arguments, whole) of each command a page quotes; one inside a sentence may be only its beginning."""
     for language, block in FENCE.findall(page.read_text("utf-8")):
-        if language in ("sh", "bash", "console"):
+        if language in ("", "sh"):
             for line in block.splitlines():
                 for part in re.split(r" && | \| |; ", line):
                     if found := COMMAND.match(part.strip().removeprefix("$ ")):
