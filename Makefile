@@ -22,6 +22,7 @@ $(READY): requirements.txt pyproject.toml
 	@touch $@
 
 demo: $(READY) ## two doors, one minute, a power cut and an outage; ONCE=1 ends after it, else the page stays up
+	@mkdir -p build
 	@$(BIN)/chot sim scenarios/demo.toml --json build/demo.json $(if $(ONCE),,--serve)
 
 test: $(READY) ## every test: device tests inside MicroPython, host tools, scenarios

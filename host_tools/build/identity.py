@@ -163,7 +163,9 @@ def _url(value: Any) -> str:
         host, _port = parts.hostname, parts.port  # `.port` raises when it is not a number up to 65535
     except ValueError:
         raise wrong from None
-    if parts.scheme not in ("http", "https") or not host or parts.username is not None or len(value) > _URL_MAX_CHARS:
+    # The firmware speaks plain HTTP to a name or an IPv4 address: what it cannot reach is refused here, not at the door.
+    spoken = parts.scheme == "http" and host and ":" not in host and parts.username is None
+    if not spoken or parts.query or parts.fragment or len(value) > _URL_MAX_CHARS:
         raise wrong
     return value
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import json
 import signal
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from host_tools.build.identity import load_identity
 from host_tools.collector import vault
 from host_tools.collector.server import CollectorServer
 from host_tools.collector.state import StateView
-from host_tools.collector.store import DEVICE_ID_BYTES, Store
+from host_tools.collector.store import Store
 from host_tools.errors import EXIT_OK, UserError
-from host_tools.formats.keys import KEY_BYTES, collector_public
+from host_tools.formats.keys import collector_public
 from host_tools.text import say
 
 SUMMARY = ("trung tâm nhận dữ liệu từ các chốt", "the centre that checkpoints report to")
@@ -151,26 +151,13 @@ def _run(args: argparse.Namespace) -> int:
 
 def _identity(path: Path, privates: tuple[bytes, ...]) -> tuple[bytes, bytes]:
     """Device id and key of an identity file made for this collector."""
-    try:
-        members = json.loads(path.read_text("utf-8"))
-        device_id, device_key = bytes.fromhex(members["device_id"]), bytes.fromhex(members["device_key"])
-        public = bytes.fromhex(members["collector_public"]) if "collector_public" in members else None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            say(f"{path}: không phải tệp identity", f"{path}: not an identity file"),
-            hint=say("JSON có device_id và device_key dạng hex", "JSON with device_id and device_key in hex"),
-        ) from error
-    if len(device_id) != DEVICE_ID_BYTES or len(device_key) != KEY_BYTES:
-        raise UserError(
-            say(f"{path}: sai độ dài", f"{path}: a member has the wrong length"),
-            hint=say("device_id 16 chữ số hex, device_key 64", "device_id has 16 hex digits, device_key 64"),
-        )
-    if public is not None and public not in [collector_public(private) for private in privates]:
+    identity = load_identity(path)
+    if identity.collector_public not in [collector_public(private) for private in privates]:
         raise UserError(
             say(f"{path}: dành cho trung tâm khác", f"{path}: made for another collector"),
             hint=say("collector_public không khớp khoá ở đây", "its collector_public is no key of this directory"),
         )
-    return device_id, device_key
+    return identity.device_id, identity.device_key
 
 
 def _add_device(args: argparse.Namespace) -> int:

@@ -46,7 +46,9 @@ def identity(directory: Path, board: Board, **changes: object) -> str:
     public = (directory / "collector.pub").read_text().strip()
     members = {"device_id": board.device_id.hex(), "device_key": board.device_key.hex(), "collector_public": public}
     file = directory.parent / "identity.json"
-    file.write_text(json.dumps({**members, "collector_url": "http://127.0.0.1:8080", **changes}))
+    members |= {"collector_url": "http://127.0.0.1:8080", "list_key": "a5" * 32}
+    file.write_text(json.dumps({**members, **changes}))
+    file.chmod(0o600)
     return str(file)
 
 
@@ -156,7 +158,8 @@ def test_boards_are_added_and_moved(directory: Path, capsys: pytest.CaptureFixtu
         {"device_id": "00"},
         {"device_key": "zz"},
         {"device_key": 5},
-        {"collector_public": "00" * 32},
+        {"collector_public": "77" * 32},
+        {"collector_url": "https://centre"},
     ],
 )
 def test_a_wrong_identity_is_one_line(
@@ -165,6 +168,15 @@ def test_a_wrong_identity_is_one_line(
     file = identity(directory, Board(), **changes)
     assert main(["collector", "add-device", str(directory), "--identity", file, "--checkpoint", "x"]) == 3
     assert capsys.readouterr().err.startswith("chot: ")
+
+
+def test_an_identity_that_others_may_read_is_refused(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = identity(directory, Board())
+    Path(file).chmod(0o644)
+    assert main(["collector", "add-device", str(directory), "--identity", file, "--checkpoint", "x"]) == 3
+    assert "chmod 600" in capsys.readouterr().err
 
 
 def test_another_key_for_a_known_board_is_refused(directory: Path) -> None:
