@@ -10,7 +10,7 @@ from host_tools import __version__
 from host_tools.errors import EXIT_USAGE, UserError
 from host_tools.text import say
 
-COMMANDS = ("build", "cards", "collector", "sim", "trace")
+COMMANDS = ("build", "cards", "collector", "rescue", "sim", "trace")
 
 
 class _Parser(argparse.ArgumentParser):
