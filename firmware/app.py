@@ -37,13 +37,12 @@ _UPLINK_MS = const(400000)  # the longest back-off, and a request
 _CRASHED = b"C"  # what the next boot is to know, in RTC memory: it outlives a reset, not a power cut
 _MAINTENANCE = b"M"
 _CAUSE_CRASH = const(7)
-_RUNTIME_BYTES = const(40)  # the journal reserves 64 for a BOOT record
 
 
 def _runtime():
-    """The runtime that runs, for the BOOT record."""
+    """The runtime that runs, for the BOOT record (for all of which the journal reserves 64 bytes)."""
     version = sys.implementation.version
-    return ("%s micropython %d.%d.%d %s" % (VERSION, version[0], version[1], version[2], sys.platform))[:_RUNTIME_BYTES]
+    return "%s micropython %d.%d.%d %s" % (VERSION, version[0], version[1], version[2], sys.platform)
 
 
 def _boot_cause(rtc):
@@ -75,13 +74,16 @@ async def _serve(rtc):
     me = identity.load(_partition("identity"))
     settings, changed, problem = config.load()
     wlan = network.WLAN(network.STA_IF)
-    wlan.active(True)  # the random numbers below are only random while the radio runs
 
-    ring = Ring(_partition("journal"), me.device_id, settings.journal_full == "overwrite", os.urandom)
+    def random(n):
+        wlan.active(True)  # random numbers are only random while the radio runs
+        return os.urandom(n)
+
+    ring = Ring(_partition("journal"), me.device_id, settings.journal_full == "overwrite", random)
     ring.recover()
 
     def new_epoch():
-        private = seal.private_key(os.urandom(64), me.device_key, time.ticks_us())
+        private = seal.private_key(random(64), me.device_key, time.ticks_us())
         return seal.agree(private, me.device_key, me.collector_public)
 
     epoch = None
@@ -97,7 +99,7 @@ async def _serve(rtc):
     reader = Gm65(uart, station.on_payload)
     wifi = Wifi(wlan, settings.wifi)
     shipper = Shipper(
-        ring, me, Http(me.collector_url), wifi.up, clock, os.urandom, station.recorded, settings.heartbeat_s * 1000
+        ring, me, Http(me.collector_url), wifi.up, clock, random, station.recorded, settings.heartbeat_s * 1000
     )
     shipper.new_epoch(epoch)
 
@@ -123,7 +125,7 @@ async def _serve(rtc):
     supervisor.add("station", lambda pulse: station.run(new_epoch, pulse), 20000)
     supervisor.add("wifi", wifi.run, 30000)
     supervisor.add("uplink", shipper.run, settings.heartbeat_s * 1000 + _UPLINK_MS)
-    print("Chốt", boot[1], board.NAME)
+    print(boot[1], board.NAME)
     gc.collect()
     await supervisor.run()
 

@@ -49,7 +49,7 @@ def _networks(value, name):
         for member in network:
             _need(member in ("ssid", "password"), here + "." + str(member), "not a setting")
         _text(network.get("ssid"), here + ".ssid", 1, 32)
-        if network.get("password"):
+        if "password" in network:
             _text(network["password"], here + ".password", 8, 63)
 
 
@@ -78,7 +78,7 @@ def parse(text):
     """The Config of a JSON text; raises ConfigError."""
     try:
         members = json.loads(text)
-    except (ValueError, RuntimeError):  # RuntimeError: nested too deep
+    except (ValueError, RuntimeError, MemoryError):  # RuntimeError: nested too deep
         raise ConfigError("config: not JSON")
     _need(isinstance(members, dict), "config", "an object")
     for name in members:
@@ -91,7 +91,7 @@ def _read(path):
     try:
         with open(path) as file:
             return file.read()
-    except (OSError, UnicodeError):
+    except (OSError, UnicodeError, MemoryError):
         return ""
 
 
@@ -110,7 +110,10 @@ def load():
         except ConfigError:
             return Config({}), False, str(error)
     if text != good:
-        with open(_NEW, "w") as file:
-            file.write(text)
-        os.rename(_NEW, _GOOD)
+        try:
+            with open(_NEW, "w") as file:
+                file.write(text)
+            os.rename(_NEW, _GOOD)
+        except OSError:
+            pass  # a full disk: this config holds, and is new again at the next boot
     return config, text != good, None

@@ -18,7 +18,7 @@ class Identity:
         self.collector_public = unhexlify(members["collector_public"])
         self.collector_url = members["collector_url"]
         if (len(self.device_id), len(self.device_key), len(self.collector_public)) != (8, 32, 32):
-            raise ValueError("identity: a member has the wrong length")
+            raise ValueError("identity")
 
 
 def load(flash):

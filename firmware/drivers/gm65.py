@@ -24,7 +24,9 @@ _POLL_MS = const(5)
 _REPLY_TIMEOUT_MS = const(250)
 _SETTLE_MS = const(300)  # the module takes the host's start-up levels for start bits
 _SILENCE_MS = const(20000)  # without a byte for so long the module is asked whether it is still there
+_AFTER_NOISE_MS = const(300)
 _RETRY_MS = const(1000)
+_LONGEST_REPLY_BYTES = const(26)  # to a read of the first 20 registers
 
 _READ = const(7)
 _WRITE = const(8)
@@ -114,7 +116,6 @@ class Gm65:
             self._drop()
             self._shift(1)
             self._find_frames()
-        self._noisy = False
 
     def _drop(self):
         if not self._noisy:
@@ -170,13 +171,16 @@ class Gm65:
     def _reply_frame(self, at, left):
         """As _scan_frame, for a reply to a command: its CRC is always there and right."""
         buffer = self._buffer
-        n = (buffer[at + 3] or 256) + 6
+        n = buffer[at + 3] + 6
+        if n > _LONGEST_REPLY_BYTES:
+            return 0
         if left < n:
             return -1
         end = at + n
         if crc16(self._view[at + 2 : end - 2]) != buffer[end - 2] << 8 | buffer[end - 1]:
             return 0
         self._reply = bytes(self._view[at + 4 : end - 2])
+        self._noisy = False
         return n
 
     def _find_replies(self):
@@ -198,8 +202,9 @@ class Gm65:
         if not end:
             return
         if not whole or b"\r" in line or b"\n" in line or line.startswith(_ACK):
-            self.dropped += 1  # half a code, two, or one with a line end in it: none can be told for sure
+            self._drop()  # half a code, two, or one with a line end in it: none can be told for sure
             return
+        self._noisy = False
         self._on_payload(memoryview(line))
 
     # The module's start
@@ -304,7 +309,9 @@ class Gm65:
                 await self._pump()
                 continue
             try:
-                n = await asyncio.wait_for_ms(self._stream.readinto(self._input), _SILENCE_MS)
+                # Noise may be a module that restarted at another rate: it is asked as soon as the noise stops.
+                wait_ms = _AFTER_NOISE_MS if self._noisy else _SILENCE_MS
+                n = await asyncio.wait_for_ms(self._stream.readinto(self._input), wait_ms)
             except asyncio.TimeoutError:
                 reply = await self._get(_MODE, 1) or await self._get(_MODE, 1)
                 if reply is None or reply[0] != _CONTINUOUS:

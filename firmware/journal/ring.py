@@ -160,8 +160,10 @@ class Ring:
 
     def _recover_head(self, index):
         self.offset, self.key = self.walk(index, HEADER_BYTES, self.key, SECTOR_BYTES)
-        if self.offset == HEADER_BYTES:
-            # No valid frame at all: opened again under its own number, so a brown-out loop does not eat the ring.
+        places = range(HEADER_BYTES, SECTOR_BYTES)
+        if self.offset == HEADER_BYTES and not any(self.frame_at(index, at) > 0 for at in places):
+            # No valid frame at all, behind a broken first one neither: opened again under its own number, so that a
+            # brown-out loop does not eat the ring.
             self._reopen = self.sequence
             self.state[index] = _FREE
             self.offset = SECTOR_BYTES
@@ -190,7 +192,7 @@ class Ring:
             sequence += 1
             index = self.index(sequence)
             state = self.state[index]
-            if state <= _RELEASED:
+            if state <= _RELEASED and self.closed(index):
                 return sequence, index
             if step >= self.sectors and (state == _DAMAGED_SENT or (state == DAMAGED and self._overwrite)):
                 return sequence, index

@@ -213,7 +213,7 @@ class Station:
             if not self._started and ring.wants_erase():
                 ring.prepare()  # at boot nobody has been told yet to show a card
                 # Something is said at once, so that the next boot finds room and need not erase another.
-                self.tell(journal.TELEMETRY, records.note, records.INFO, "boot took a new sector")
+                self.tell(journal.TELEMETRY, records.note, records.INFO, "new sector")
             self._show_state()
             if await self._gate():
                 if ring.wants_erase():

@@ -13,23 +13,21 @@ class HttpError(Exception):
 
 
 class Http:
-    """Client of `url`, http://host[:port][/prefix]. After an error call close(); the caller bounds the time."""
+    """Client of `url`, http://host[:port]. After an error call close(); the caller bounds the time."""
 
     def __init__(self, url):
         scheme, _, rest = url.partition("://")
         if scheme != "http":
-            raise ValueError("collector_url: http://host:port is needed")
-        place, _, path = rest.partition("/")
-        self._host, _, port = place.partition(":")
+            raise ValueError(url)
+        self._host, _, port = rest.partition(":")
         self._port = int(port or 80)
-        self._prefix = "/" + path if path else ""
         self._stream = None
         self._head = bytearray(_MAX_HEAD_BYTES)
 
     def close(self):
         stream, self._stream = self._stream, None
         if stream:
-            stream.close()
+            stream.s.close()  # a stream's own close() does nothing in MicroPython
 
     async def post(self, path, content_type, length, send):
         """POST `length` bytes that `await send(write)` gives in pieces; returns (status, body) as bytes, the body of a 200."""
@@ -43,8 +41,8 @@ class Http:
 
         await write(
             (
-                "POST %s%s HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
-                % (self._prefix, path, self._host, self._port, content_type, length)
+                "POST %s HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
+                % (path, self._host, self._port, content_type, length)
             ).encode()
         )
         await send(write)
@@ -64,23 +62,24 @@ class Http:
             fill += n
             end = head.find(b"\r\n\r\n", 0, fill)
         text = bytes(view[:end]).lower()
+        if not text.startswith(b"http/1."):
+            raise HttpError
+        status = text[9:12]
+        if status != b"200":
+            self.close()
+            return status, b""
         at = text.find(b"\r\ncontent-length:") + 17
         value = text[at:].split(b"\r\n")[0].strip()
-        if not text.startswith(b"http/1.") or at < 17 or not value.isdigit() or len(value) > 4:
+        if at < 17 or not value.isdigit() or len(value) > 4 or int(value) > _MAX_BODY_BYTES:
             raise HttpError
-        length = int(value)
-        if length > _MAX_BODY_BYTES:
-            raise HttpError
-        body = bytearray(length)
-        have = min(length, fill - end - 4)
+        body = bytearray(int(value))
+        have = min(len(body), fill - end - 4)
         body[:have] = view[end + 4 : end + 4 + have]
-        while have < length:
+        while have < len(body):
             n = await stream.readinto(memoryview(body)[have:])
             if not n:
                 raise HttpError
             have += n
-        status = text[9:12]
-        good = status == b"200"
-        if not good or b"\r\nconnection: close" in text:
+        if b"\r\nconnection: close" in text:
             self.close()
-        return status, body if good else b""
+        return status, body

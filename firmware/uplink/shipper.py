@@ -36,6 +36,7 @@ class Shipper:
         self.failures = 0
         self._online = False  # the last request was answered by the collector itself
         self._more = False  # the last plan left something out
+        self._lost = 0  # sectors overwritten when it was made
         self._ring = ring
         self._http = http
         self._link_up = link_up
@@ -68,6 +69,7 @@ class Shipper:
         pieces = []
         room = self._limit - _HEAD_BYTES - _MAC_BYTES
         generation = None
+        self._lost = ring.lost
         self._more = False
         for step in range(1, ring.sectors + 1):
             index = (ring.index(ring.sequence) + step) % ring.sectors if ring.sequence else step - 1
@@ -100,6 +102,8 @@ class Shipper:
         ring = self._ring
         found = ring.header(index)
         if found is None:
+            if ring.closed(index):
+                ring.state[index] = journal.DAMAGED  # its header has rotted since: what is left goes out raw
             return None
         generation, sequence, _, key = found
         key = bytes(key)
@@ -129,7 +133,6 @@ class Shipper:
         """Stream a request; its MAC is made on the way, so no more than a chunk of it is ever in RAM."""
         mac = self._request_mac
         inner = mac.begin()
-        lost = self._ring.lost
         head = self._head + self._epoch.public + nonce
         inner.update(head)
         await write(head)
@@ -140,7 +143,7 @@ class Shipper:
             while offset < end:
                 chunk = memoryview(self._chunk)[: min(_CHUNK_BYTES, end - offset)]
                 self._ring.flash.readblocks(index, chunk, offset)
-                if lost != self._ring.lost:
+                if self._lost != self._ring.lost:
                     raise HttpError  # overwritten while it was sent
                 inner.update(chunk)
                 await write(chunk)

@@ -16,6 +16,7 @@ import re
 import string
 import tokenize
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 from pathlib import PurePosixPath
 
@@ -23,6 +24,8 @@ from host_tools.errors import EXIT_ENVIRONMENT, UserError
 from host_tools.text import say
 
 _STUBS = ("micropython-esp32-stubs", "micropython-stdlib-stubs")
+# What the firmware holds without importing it: builtins, and the files and sockets that asyncio and open() give.
+_ALWAYS = frozenset(("builtins", "io", "socket", "select"))
 _SHORTEST = 3  # a name of fewer letters is left alone
 _WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 _FOLDED_IMPORT = "from micropython import const\n"
@@ -44,7 +47,7 @@ def shorten(sources: dict[str, bytes], entry: str) -> dict[str, bytes]:
                 say(f"firmware/{path}: không dùng được f-string", f"firmware/{path}: f-strings cannot be used"),
                 hint=say("dùng định dạng với %", "use % formatting"),
             )
-    kept = _external_names() | _file_names(sources) | set(_WORD.findall(sources[entry].decode()))
+    kept = _external_names(frozenset(_imported(trees.values()))) | _file_names(sources) | set(_WORD.findall(sources[entry].decode()))
     for tree in trees.values():
         kept |= _words_of_strings(tree)
     counts: Counter[str] = Counter()
@@ -127,10 +130,23 @@ def _file_names(sources: dict[str, bytes]) -> set[str]:
     return {part for path in sources for part in PurePosixPath(path).with_suffix("").parts}
 
 
+def _imported(trees: Iterable[ast.Module]) -> set[str]:
+    """The top-level modules that the firmware imports."""
+    found: set[str] = set()
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found.update(alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.split(".")[0])
+    return found
+
+
 @cache
-def _external_names() -> frozenset[str]:
-    """Every name of the builtins and modules of an ESP32 build, by its published stubs (nothing of this Python's own)."""
+def _external_names(imported: frozenset[str]) -> frozenset[str]:
+    """Every name of the builtins and of the imported modules of an ESP32 build, by its published stubs."""
     names = set(keyword.kwlist)
+    modules = imported | _ALWAYS
     for distribution in _STUBS:
         try:
             files = importlib.metadata.files(distribution) or []
@@ -143,9 +159,12 @@ def _external_names() -> frozenset[str]:
                 exit_code=EXIT_ENVIRONMENT,
             )
         for file in files:
-            if file.suffix == ".pyi":
-                names.update(_stub_names(ast.parse(file.read_text(encoding="utf-8"))))
-                names.update(PurePosixPath(str(file)).with_suffix("").parts)
+            path = PurePosixPath(str(file))
+            parts = [part for part in path.with_suffix("").parts if part != "stdlib"]
+            if path.suffix == ".pyi":
+                names.update(parts)
+                if parts[0] in modules:
+                    names.update(_stub_names(ast.parse(file.read_text(encoding="utf-8"))))
     return frozenset(names)
 
 

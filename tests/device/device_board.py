@@ -54,6 +54,7 @@ def test_config_good_then_bad_then_gone():
         ({"wifi": [{"ssid": ""}]}, "wifi[0].ssid: empty"),
         ({"wifi": [{"ssid": "x", "password": "short"}]}, "wifi[0].password: 8 to 63 bytes"),
         ({"wifi": [{"ssid": "x", "key": 1}]}, "wifi[0].key: not a setting"),
+        ({"wifi": [{"ssid": "x", "password": 0}]}, "wifi[0].password: a text"),
         ({"wifi": {}}, "wifi: a list of at most 8"),
         ({"wifi": [3]}, "wifi[0]: an object"),
         ({"repeat_window_s": -1}, "repeat_window_s: a whole number, 0 to 86400"),

@@ -105,6 +105,25 @@ def test_mutations_never_raise():
             assert digits(bytes(payload).split(b"|")[0]) == packed
 
 
+def test_no_payload_costs_more_memory_than_it_has():
+    """Three kilobytes of separators must not become thousands of fields."""
+    import gc
+
+    payload = b"a|" * 1450
+    gc.collect()
+    before = gc.mem_alloc()
+    gc.disable()
+    assert ALL.identify(payload)[0] == 0
+    assert gc.mem_alloc() - before < 2000
+    gc.enable()
+
+
+def test_two_frames_run_into_one_are_no_card():
+    lost = NATIONAL[:60] + b"\x04\x00\x4a" + NATIONAL[:8]
+    assert ALL.identify(lost)[0] == 0
+    assert ALL.identify(b"001093029317|A|1987-01-18|0|1629793\x04\x00|x")[0] == 0
+
+
 def test_repeat_window():
     rules = verdict.Rules(60000)
     key = b"\x01card"

@@ -170,6 +170,25 @@ def test_random_streams_never_raise_and_never_invent():
         assert not [card for card in got if card.startswith(b"0010930")]
 
 
+def test_a_reply_is_short():
+    """What only looks like a long reply is not waited for, nor checked byte by byte."""
+    reader, got = driver()
+    reader.feed(b"\x02\x00" * 1500 + frame(b"ok"))
+    reader.gap()
+    assert got == [b"ok"]
+
+
+def test_noise_makes_the_driver_ask():
+    """Garbage that never stops short of silence: after it the module is asked at once, and each burst counts."""
+    reader, _ = driver()
+    reader.feed(b"\xf0\x0f\x80")
+    assert reader._noisy and reader.dropped == 1
+    reader.feed(b"\x02\x00\x00\x01\x16\xd6\x7f"[:4] + b"\x16" + bytes((crc16(b"\x00\x01\x16") >> 8, crc16(b"\x00\x01\x16") & 255)))
+    assert not reader._noisy, "a good reply ends the burst"
+    reader.feed(b"\xf0")
+    assert reader.dropped == 2
+
+
 def test_lines():
     reader, got = lines()
     reader.feed(NATIONAL[:20])

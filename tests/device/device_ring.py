@@ -333,3 +333,34 @@ def test_recovery_reads_little_of_a_full_journal():
     ring = Ring(flash, DEVICE, True, None)
     ring.recover()
     assert flash.read_bytes <= 8 * 64 + 5 * 4096, flash.read_bytes
+
+
+def test_a_broken_first_frame_hides_nothing_behind_it():
+    """A head whose first frame no longer checks is no head without frames: what beeped behind it must stay."""
+    flash = Nor(4)
+    boot = Boot(flash, 1)
+    for n in range(60):
+        assert boot.scan(n)
+    flash.data[70] ^= 1
+    again = Boot(flash, 2)
+    assert again.ring.sequence == 1 and again.ring.offset == 4096, "closed, not opened anew"
+    assert again.scan(1000)
+    found = decode(flash, {boot.epoch.public: boot.epoch, again.epoch.public: again.epoch})
+    assert found == list(range(60)) + [1000]
+
+
+def test_an_open_head_is_never_the_next_sector():
+    """With nothing else left but damaged sectors, the head itself is not what gets erased."""
+    for overwrite in (False, True):
+        flash = Nor(4)
+        boot = Boot(flash, 1, overwrite)
+        assert boot.scan(1)
+        for index in (1, 2, 3):
+            boot.ring.state[index] = journal.DAMAGED if overwrite else 4
+        beeped = [1]
+        for n in range(2, 260):
+            if boot.scan(n):
+                beeped.append(n)
+        assert len(beeped) > 200, "the space of damaged sectors serves again"
+        found = decode(flash, {boot.epoch.public: boot.epoch})
+        assert found == beeped

@@ -21,6 +21,7 @@ class Stream:
         self.size = size
         self.sent = bytearray()
         self.closed = False
+        self.s = self  # asyncio's Stream closes nothing but by its socket
 
     def write(self, data):
         self.sent.extend(data)
@@ -78,8 +79,9 @@ def test_answers():
     assert (status, body, stream.closed) == (b"413", b"", True), "only the body of a 200 counts"
     assert post(OK.replace(b"OK\r\n", b"OK\r\nConnection: Close\r\n"))[2].closed
     assert post(b"HTTP/1.1 200 OK\r\ncontent-LENGTH:0\r\n\r\n")[1] == b""
-    sent = post(OK, url="http://centre/prefix")[2].sent
-    assert sent.startswith(b"POST /prefix/v1/journal HTTP/1.1\r\nHost: centre:80\r\n")
+    assert post(OK, url="http://centre")[2].sent.startswith(b"POST /v1/journal HTTP/1.1\r\nHost: centre:80\r\n")
+    for head in (b"Transfer-Encoding: chunked", b"Content-Length: 123456", b"X: y"):
+        assert post(b"HTTP/1.1 413 Too Large\r\n" + head + b"\r\n\r\n")[0] == b"413", "a proxy's own 413 counts too"
 
 
 def refused(answer):

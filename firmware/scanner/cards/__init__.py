@@ -11,6 +11,7 @@ from micropython import const
 _OTHER = const(0)
 PAYMENT = const(9)
 LINK = const(10)
+_LONGEST_CARD_BYTES = const(999)
 
 _PAYMENT_START = b"000201"  # EMVCo merchant QR: payload format indicator, always first
 _LINK_STARTS = (b"http://", b"https://", b"www.", b"nzcovidtracer:", b"ukc19tracing:", b"hken:")
@@ -54,7 +55,8 @@ class Cards:
         """(scheme, packed id) of a payload (bytes). Never raises; PAYMENT and LINK are never a card."""
         if payload.startswith(_PAYMENT_START) and payload[-8:-4] == b"6304":
             return PAYMENT, records.NO_ID
-        for scheme in self._schemes:
+        # No card is so long, and none holds the byte that begins a module's frame: that is two frames run into one.
+        for scheme in self._schemes if len(payload) < _LONGEST_CARD_BYTES and b"\4" not in payload else ():
             packed = scheme.parse(payload)
             if packed:
                 return scheme.SCHEME, packed
