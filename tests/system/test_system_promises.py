@@ -208,3 +208,51 @@ def test_a_refused_config_is_named_in_one_line(album: Album) -> None:
     assert changes[0]["outcome"] == 2
     assert "repeat_window_s: a whole number, 0 to 86400" in console
     assert sum(record["kind"] == 3 for row in rows if (record := decode(row.plaintext))) >= 10, "the door goes on"
+
+
+BUSY = """
+name = "a busy door"
+seed = 5
+duration_s = 110
+[[board]]
+name = "gate"
+config = { repeat_window_s = 5, health_s = 30 }
+[[crowd]]
+board = "gate"
+from_ms = 8000
+count = 30
+every_ms = 3000
+people = 30
+"""
+
+
+def test_a_module_that_restarts_at_a_busy_door_is_found_again(album: Album) -> None:
+    """It comes back at its own rate and what it says is noise, while people go on showing cards."""
+    reboot = '[[fault]]\nkind = "module_reboot"\nat_ms = 40000\n[expect]\nunanswered = 2\nmin_dropped = 1\n'
+    outcome = run_scenario(scenario.parse(BUSY + reboot.replace("unanswered = 2\n", "")), album=album)
+    unanswered = [line for line in outcome.broken if not line.startswith("unanswered: 1,")]
+    assert unanswered == [], "at most the code that fell into the restart is lost, and it is counted"
+    assert outcome.doors[0].signals["recorded"] >= 29
+
+
+def test_long_codes_full_of_separators_stop_nobody(album: Album) -> None:
+    floods = "".join(
+        f'[[show]]\nboard = "gate"\nat_ms = {9500 + 6000 * n}\ntext = "{n}{"a|" * 1440}"\n' for n in range(8)
+    )
+    outcome = run_scenario(scenario.parse(BUSY + floods), album=album)
+    assert outcome.broken == []
+    assert outcome.doors[0].signals["recorded"] >= 37 and outcome.doors[0].power_cuts == 0
+
+
+def test_keys_made_during_an_outage_are_random(album: Album) -> None:
+    """While the interface is cycled the chip's numbers are poor: two boots must still never make the same key."""
+    plan = scenario.parse(
+        CUT + '[[fault]]\nkind = "wifi_down"\nat_ms = 0\n[[fault]]\nkind = "power_cut"\nat_ms = 22000\n'
+    )
+    plan.expect.power_cuts = 2
+    with Run(plan, album=album) as run:
+        run.play()
+        keys = run.world.checkpoints["gate"].keys
+        flash = run.world.checkpoints["gate"].flash.dump()
+    rows = read_journal(flash[0x2C0000 : 0x2C0000 + 1280 * 1024], keys.device_key, keys.collector_private)
+    assert len({row.epoch_public for row in rows}) == 3

@@ -16,8 +16,8 @@ STAT_HANDSHAKE_TIMEOUT = 204
 
 _status = STAT_IDLE
 _rssi = 0
-# Whether the radio has run since boot: only then are the chip's random numbers more than pseudo-random.
-radio_ran = False
+# Whether the radio runs: only then are the chip's random numbers more than pseudo-random.
+radio_runs = False
 
 
 def _status_is(value):
@@ -49,13 +49,13 @@ class WLAN:
         self._interface = interface
 
     def active(self, on=None):
-        global _status, radio_ran
+        global _status, radio_runs
         if on is None:
             return WLAN._active[self._interface]
         if bool(on) != WLAN._active[self._interface]:
             WLAN._active[self._interface] = bool(on)
+            radio_runs = WLAN._active[0] or WLAN._active[1]
             if on:
-                radio_ran = True
                 _chip.spend(_RADIO_START_US)
             _status = STAT_IDLE
             _chip.act(_ops.POST_WLAN_ACTIVE, bytes((self._interface, bool(on))))

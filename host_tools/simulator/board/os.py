@@ -1,4 +1,4 @@
-"""`os` of the chip: the file system's functions as they are, and random bytes that are poor until the radio has run."""
+"""`os` of the chip: the file system's functions as they are, and random bytes that are poor while the radio is off."""
 
 import hashlib
 import sys
@@ -6,7 +6,7 @@ import sys
 import network as _network
 from uos import *
 
-# Before the radio runs the chip's generator is only pseudo-random: here the same bytes at every boot.
+# While the radio is off the chip's generator is only pseudo-random: here the same bytes at every boot.
 _poor = b""
 _rich = b""
 _drawn = 0
@@ -17,7 +17,7 @@ def urandom(n):
     out = b""
     while len(out) < n:
         _drawn += 1
-        out += hashlib.sha256((_rich if _network.radio_ran else _poor) + b"%d" % _drawn).digest()
+        out += hashlib.sha256((_rich if _network.radio_runs else _poor) + b"%d" % _drawn).digest()
     return out[:n]
 
 
