@@ -165,7 +165,7 @@ def _url(value: Any) -> str:
         raise wrong from None
     # The firmware speaks plain HTTP to a name or an IPv4 address: what it cannot reach is refused here, not at the door.
     spoken = parts.scheme == "http" and host and ":" not in host and parts.username is None
-    if not spoken or parts.path.strip("/") or value.endswith("/") or parts.query or parts.fragment or len(value) > _URL_MAX_CHARS:
+    if not spoken or parts.path or parts.query or parts.fragment or len(value) > _URL_MAX_CHARS:
         raise wrong
     return value
 

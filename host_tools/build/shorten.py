@@ -47,7 +47,8 @@ def shorten(sources: dict[str, bytes], entry: str) -> dict[str, bytes]:
                 say(f"firmware/{path}: không dùng được f-string", f"firmware/{path}: f-strings cannot be used"),
                 hint=say("dùng định dạng với %", "use % formatting"),
             )
-    kept = _external_names(frozenset(_imported(trees.values()))) | _file_names(sources) | set(_WORD.findall(sources[entry].decode()))
+    kept = _external_names(frozenset(_imported(trees.values()))) | _file_names(sources)
+    kept |= set(_WORD.findall(sources[entry].decode()))
     for tree in trees.values():
         kept |= _words_of_strings(tree)
     counts: Counter[str] = Counter()

@@ -183,7 +183,8 @@ def test_noise_makes_the_driver_ask():
     reader, _ = driver()
     reader.feed(b"\xf0\x0f\x80")
     assert reader._noisy and reader.dropped == 1
-    reader.feed(b"\x02\x00\x00\x01\x16\xd6\x7f"[:4] + b"\x16" + bytes((crc16(b"\x00\x01\x16") >> 8, crc16(b"\x00\x01\x16") & 255)))
+    crc = crc16(b"\x00\x01\x16")
+    reader.feed(b"\x02\x00\x00\x01\x16" + bytes((crc >> 8, crc & 255)))
     assert not reader._noisy, "a good reply ends the burst"
     reader.feed(b"\xf0")
     assert reader.dropped == 2

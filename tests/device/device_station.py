@@ -4,7 +4,7 @@ import asyncio
 
 import records
 from clock import Clock
-from device_ring import Boot, DEVICE_KEY, decode, epoch_of
+from device_ring import Boot, decode, epoch_of
 from journal import ring as journal
 from nor import Nor
 from scanner import signals
