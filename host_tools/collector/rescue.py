@@ -330,19 +330,13 @@ def _unknown(store: Store, device_id: bytes, opened: Opened) -> Opened:
         return any(store.db.execute(query + same, name).fetchone() for query in (stored, kept))
 
     covering = "SELECT 1 FROM spans WHERE device_id = ? AND generation = ? AND first_lsn <= ? AND end_lsn >= ?"
-    held: set[object] = set()
-    for *place_of, data in store.db.execute(
-        "SELECT generation, sequence, offset, data FROM quarantine WHERE device_id = ?", (device_id,)
-    ):
-        held.add((*place_of, data))
-        if len(data) == SECTOR_BYTES:
-            held.add(data)
+    sectors = "SELECT data FROM quarantine WHERE device_id = ? AND LENGTH(data) = ?"
+    held = {data for (data,) in store.db.execute(sectors, (device_id, SECTOR_BYTES))}
 
     def quarantined(item: Quarantined) -> bool:
-        # A damaged sector that came over the wire may stand under another number, its own being lost.
-        if item.reason == DAMAGED_SECTOR:
-            return item.data in held
-        return (item.generation, item.sequence, item.offset, item.data) in held
+        # A damaged sector that came over the wire may stand under another number, its own being lost. What else is in
+        # quarantine has a place, by which the store knows it again.
+        return item.reason == DAMAGED_SECTOR and item.data in held
 
     return Opened(
         [row for row in opened.rows if not known(row)],

@@ -374,6 +374,22 @@ def test_quarantine_is_what_the_wire_would_have_left(
     assert over_the_wire.lsns(board) == desk.lsns(board)
 
 
+def test_a_damaged_sector_that_came_alone_is_known_again(centre: Centre, capsys: pytest.CaptureFixture[str]) -> None:
+    """Alone in a request the collector cannot place it; the dump shows its neighbours, so its records are found now."""
+    board = centre.add(lived_board())
+    (centre.db.parent / "collector.key").write_text(COLLECTOR.hex() + "\n")
+    desk = Desk(centre.db.parent, capsys)
+    journal = partition(board)
+    a_header_beyond_mending(board, journal)
+    sector = bytes(journal[2 * SECTOR_BYTES : 3 * SECTOR_BYTES])
+    centre.send(board, [Piece(board.generation, 0, bytes(32), 0, sector)])
+    assert desk.lsns(board) == [] and [row[1] for row in desk.quarantine(board)] == [0]
+    report = desk.rescue(whole(board, journal))
+    assert desk.lsns(board) == board.lsns
+    assert report["imported"]["quarantined"] == 0  # type: ignore[index]
+    assert len(desk.quarantine(board)) == 1
+
+
 def test_a_torn_header_is_no_data(desk: Desk) -> None:
     board = desk.add(lived_board())
     journal = partition(board)
@@ -414,12 +430,19 @@ def test_a_journal_under_another_device_key_is_foreign(desk: Desk, claims: str) 
     stranger = lived_board(2)
     if claims == "this board":
         stranger.device_id = board.device_id
-    dump = whole(board, partition(stranger))
-    report = desk.rescue(dump)
+    journal = partition(stranger)
+    if claims == "another board":
+        flip(journal, HEADER_BYTES + 5)  # the header says whose it is, whatever became of the first frame
+    report = desk.rescue(whole(board, journal))
     assert desk.lsns(board) == []
     assert report["epochs"] == []
     assert unread(report) == {"foreign": sum(len(piece.data) for piece in stranger.pieces())}
-    assert b"".join(row[3] for row in desk.quarantine(board)) == b"".join(p.data for p in stranger.pieces())  # type: ignore[misc]
+    kept = {row[1]: row[3] for row in desk.quarantine(board)}
+    assert kept == {
+        piece.sequence: bytes(journal[at : at + len(piece.data)])
+        for piece in stranger.pieces()
+        if (at := (piece.sequence - 1) * SECTOR_BYTES + HEADER_BYTES)
+    }
 
 
 def test_an_identity_that_only_the_dump_vouches_for_proves_nothing(desk: Desk) -> None:

@@ -290,7 +290,7 @@ def test_a_restored_flash_is_reported_and_nothing_is_lost(stage: Callable[..., R
     assert checkpoint.flash.violations == []
 
 
-def test_an_identity_put_into_another_board_is_a_clone_too(stage: Callable[..., Run]) -> None:
+def test_an_identity_put_into_another_board_mixes_nothing(stage: Callable[..., Run]) -> None:
     """Same identity, a blank journal: another generation, so nothing overlaps, and both are kept apart by it."""
     plan = gate(7, count=4, seconds=14).replace("[[crowd]]", '[[board]]\nname = "copy"\n[[crowd]]', 1)
     crowd = '[[crowd]]\nboard = "copy"\nfrom_ms = 6700\ncount = 4\nevery_ms = 1500\npeople = 4\nfirst = 100\n'
