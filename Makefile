@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
+# A PYTHONPATH of the user's could put other modules before ours.
+unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench soak hardware docs clean

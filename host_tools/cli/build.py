@@ -48,10 +48,12 @@ def run(args: argparse.Namespace) -> int:
     from host_tools.build.identity import load_identity
     from host_tools.build.image import assemble, used_bytes
     from host_tools.build.partitions import MIB, partition_map
+    from host_tools.build.settings import check_config
 
     config = _load_json(args.config)
     identity = load_identity(args.identity)
     bundle = compile_bundle(args.firmware, args.board)
+    check_config(args.firmware, config)
     image = assemble(bundle, config, identity, args.flash_size * MIB)
     _write_private(args.output, image)
 
@@ -83,7 +85,15 @@ def _load_json(path: Path) -> Any:
 
 
 def _write_private(path: Path, content: bytes) -> None:
-    """Write aside with mode 0600, then move into place: never half an image, never readable by others."""
+    """Write aside with mode 0600, then move into place: never half an image, never readable by others.
+
+    Only a regular file is replaced: a serial port or a link given by mistake stays what it is.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise UserError(
+            say(f"{path}: không phải tệp thường", f"{path}: not a regular file"),
+            hint=say("--output là một tệp ảnh, không phải cổng", "--output is an image file, not a port"),
+        )
     aside = ""
     try:
         handle, aside = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)  # mkstemp creates 0600

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import sys
 
 from host_tools import __version__
-from host_tools.errors import EXIT_USAGE, UserError
+from host_tools.errors import EXIT_ENVIRONMENT, EXIT_USAGE, UserError
 from host_tools.text import say
 
 COMMANDS = ("build", "cards", "collector", "rescue", "sim", "trace")
@@ -44,6 +45,8 @@ def _parser(wanted: str | None) -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run `chot` with `argv` (default: the process's own) and return its exit status."""
     argv = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # Vietnamese on a terminal that knows ASCII alone
     wanted = next((word for word in argv if not word.startswith("-")), None)
     try:
         args = _parser(wanted).parse_args(argv)
@@ -58,6 +61,10 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 141
+    except OSError as error:
+        # What no command foresaw: a full disk behind standard output, a file taken away meanwhile.
+        print(f"chot: {error}", file=sys.stderr)
+        return EXIT_ENVIRONMENT
 
 
 if __name__ == "__main__":

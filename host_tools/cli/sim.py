@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import time
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the scenario, print the table; 0 when every promise held, else 1."""
+    for stop in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stop, _interrupted)  # ends like Ctrl-C: boards stopped, keys and flash images removed
     scenario = scenarios.load(args.scenario)
     if args.seed is not None:
         scenario.seed = args.seed
@@ -56,6 +59,10 @@ def run(args: argparse.Namespace) -> int:
             )
             _until_interrupted()
     return EXIT_OK if outcome.passed else EXIT_PROMISE_BROKEN
+
+
+def _interrupted(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _write_report(path: Path, outcome: Outcome) -> None:

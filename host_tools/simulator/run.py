@@ -55,7 +55,6 @@ class Outcome:
             "passed": self.passed,
             "broken": self.broken,
             "virtual_s": self.virtual_s,
-            "real_s": round(self.real_s, 3),
             "quarantined": self.quarantined,
             "doors": [door.as_json() for door in self.doors],
         }

@@ -174,6 +174,8 @@ def parse(text: str, where: str = "scenario") -> Scenario:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _wrong(where, str(error)) from None
+    except RecursionError:
+        raise _wrong(where, say("lồng quá sâu", "nested too deep")) from None
     raw = {_TABLES.get(key, key): value for key, value in raw.items()}
     scenario: Scenario = _make(Scenario, raw, where)
     _check(scenario, where)

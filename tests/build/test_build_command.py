@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -128,3 +129,37 @@ def test_a_missing_option_is_a_usage_error(arguments: dict[str, str], capsys: py
     del arguments["--identity"]
     assert _run(arguments) == 2
     assert "--identity" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        ('{"version": 3, "wifi": "x"}', "wifi: a list of at most 8"),
+        ('{"version": 3, "repeat_window_s": -1}', "repeat_window_s: a whole number, 0 to 86400"),
+        ('{"version": 3, "cards": {}}', "cards: a list of at most 8"),
+        ('{"version": 3, "colour": 1}', "colour: not a setting"),
+    ],
+)
+def test_a_config_that_the_board_would_refuse_is_refused_here(
+    config: str, line: str, arguments: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(arguments["--config"]).write_text(config)
+    firmware = Path(__file__).parents[2] / "firmware"
+    assert _run({**arguments, "--firmware": str(firmware)}) == 3
+    assert f"config: {line}" in capsys.readouterr().err
+    assert not Path(arguments["--output"]).exists()
+
+
+def test_only_a_regular_file_is_replaced(
+    arguments: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "target.bin"
+    target.write_bytes(b"kept")
+    link = tmp_path / "link.bin"
+    link.symlink_to(target)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (link, pipe, tmp_path):
+        assert _run({**arguments, "--output": str(path)}) == 3
+        assert "not a regular file" in capsys.readouterr().err
+    assert target.read_bytes() == b"kept" and link.is_symlink() and pipe.is_fifo()

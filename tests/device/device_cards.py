@@ -151,3 +151,10 @@ def test_no_window():
     rules = verdict.Rules(0)
     rules.recorded(b"k", 5)
     assert rules.decide(1, b"k", 5) == verdict.RECORDED
+
+
+def test_the_window_holds_sixty_four_cards():
+    rules = verdict.Rules(60000)
+    for i in range(64):
+        rules.recorded(b"%d" % i, 1000)
+    assert [rules.decide(1, b"%d" % i, 2000) for i in range(64)] == [verdict.REPEAT] * 64

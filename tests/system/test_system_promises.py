@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from host_tools.formats.records import decode
 from host_tools.formats.sector import read_journal
 from host_tools.simulator import memory_scan, scenario
 from host_tools.simulator.crowd import Album
+from host_tools.simulator.judge import judge_door, judge_expectations
 from host_tools.simulator.run import Run, run_scenario
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
@@ -256,3 +259,18 @@ def test_keys_made_during_an_outage_are_random(album: Album) -> None:
         flash = run.world.checkpoints["gate"].flash.dump()
     rows = read_journal(flash[0x2C0000 : 0x2C0000 + 1280 * 1024], keys.device_key, keys.collector_private)
     assert len({row.epoch_public for row in rows}) == 3
+
+
+def test_what_is_lost_is_counted(album: Album) -> None:
+    """A record taken away behind the collector's back is one lost, in the table and against [expect]."""
+    with Run(scenario.parse(CUT), album=album) as run:
+        first = run.play()
+        assert first.doors[0].lost == 0
+        with closing(sqlite3.connect(run.world.database)) as database:
+            last = "SELECT max(lsn) FROM records WHERE kind = 3"
+            database.execute(f"DELETE FROM records WHERE kind = 3 AND lsn = ({last})")
+            database.commit()
+        door = judge_door(run.world, run.world.checkpoints["gate"])
+        broken = judge_expectations(run.world, [door])
+    assert door.lost == 1
+    assert any(line.startswith("lost: 1") for line in broken)
