@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from host_tools.bench import figures, runs
+from host_tools.bench import figures, runs, storage
 from host_tools.bench.figures import ROOT, Figure, Firmware, as_json
 from host_tools.bench.table import table
 from host_tools.errors import EXIT_ENVIRONMENT, EXIT_OK
@@ -27,6 +27,7 @@ def measure() -> tuple[list[Figure], list[str]]:
         ("recovery", lambda: figures.recovery(firmware)),
         ("demo", lambda: runs.demo(found)),
         ("wear", runs.wear),
+        ("storage", storage.storage),
     ]
     for name, part in parts:
         try:

@@ -51,6 +51,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
         monkeypatch.setattr(bench.figures, name, lambda firmware, found=found: found)
     monkeypatch.setattr(bench.runs, "demo", lambda metered: [])
     monkeypatch.setattr(bench.runs, "wear", list)
+    monkeypatch.setattr(bench.storage, "storage", list)
     monkeypatch.setattr(bench, "REPORT", tmp_path / "build" / "bench.json")
     return tmp_path / "build" / "bench.json"
 

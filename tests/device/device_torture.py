@@ -1,0 +1,80 @@
+"""Power cuts over a thousand journal operations inside MicroPython, and what recovery of a large journal costs."""
+
+import gc
+
+import torment
+from journal.ring import Ring
+from torn import SECTOR, TornNor
+from torture import DEVICE, Model, Sealed, World
+
+READ_BYTES = 100 * 1024
+
+
+def test_torture():
+    """The short form; CHOT_TORTURE=full cuts at every flash operation, before it, inside it and after it."""
+    torment.torture()
+
+
+class Repeating:
+    """A journal of any size whose sectors are all of one written sector, each under its own sequence; counts reads."""
+
+    def __init__(self, sectors, sealed):
+        self.sectors = sectors
+        self.reads = self.read_bytes = 0
+        self.world = World(TornNor(2), Model(), sealed, True)
+        while self.world.ring.sequence < 2 or self.world.ring.offset < SECTOR - 120:
+            self.world.scan()
+        self.cells = memoryview(bytes(self.world.flash.cells))
+        self.heads = []
+        ring = self.world.ring
+        for sequence in range(1, sectors + 1):
+            ring.flash, ring.sectors, ring._ready, ring.sequence = self, sectors, sequence, sequence - 1 or 1
+            ring.state = bytearray(sectors)
+            ring._open()
+
+    def readblocks(self, index, buffer, offset=0):
+        self.reads += 1
+        self.read_bytes += len(buffer)
+        if offset < 64 and index < len(self.heads):
+            buffer[:] = self.heads[index][offset : offset + len(buffer)]
+        else:
+            at = SECTOR + offset
+            buffer[:] = self.cells[at : at + len(buffer)]
+
+    def writeblocks(self, index, data, offset):
+        head = bytearray(b"\xff" * 64)
+        head[: len(data)] = data
+        self.heads.append(memoryview(head))
+
+    def ioctl(self, operation, argument):
+        return self.sectors
+
+
+def cost(sectors):
+    """(bytes read, bytes allocated, by this runtime's own flash model too) of recovering a full journal."""
+    flash = Repeating(sectors, Sealed())
+    ring = Ring(flash, DEVICE, True, None)
+    flash.reads = flash.read_bytes = 0
+    gc.collect()
+    gc.disable()
+    before = gc.mem_alloc()
+    ring.recover()
+    allocated = gc.mem_alloc() - before
+    # What the stand-in allocates, read for read.
+    head, index = memoryview(ring._back)[:64], sectors - 1
+    before = gc.mem_alloc()
+    for _ in range(100):
+        flash.readblocks(index, head, 0)
+    own = (gc.mem_alloc() - before) * flash.reads // 200 if flash.reads else 0
+    gc.enable()
+    assert ring.sequence == sectors and ring.offset > SECTOR - 200, (ring.sequence, ring.offset)
+    return flash.read_bytes, allocated, own
+
+
+def test_recovery_of_a_full_journal():
+    """At most 100 KB of flash read for 1280 KiB; for 8 MiB no more than its share of sectors."""
+    small, large = cost(320), cost(2048)
+    print("320 sectors: read, allocated, stand-in's: %s; 2048: %s" % (small, large))
+    assert small[0] <= READ_BYTES, small
+    assert large[0] * 320 <= small[0] * 2048
+    assert large[1] * 320 <= small[1] * 2048 * 21 // 20
