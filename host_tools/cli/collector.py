@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import signal
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from host_tools.build.identity import load_identity
 from host_tools.collector import vault
+from host_tools.collector.asking import passphrase as ask_passphrase
 from host_tools.collector.server import CollectorServer
 from host_tools.collector.state import StateView
 from host_tools.collector.store import Store
-from host_tools.errors import EXIT_OK, UserError
+from host_tools.collector.trouble import database_errors, reason
+from host_tools.errors import EXIT_OK, EXIT_USAGE, UserError
 from host_tools.formats.keys import collector_public
 from host_tools.text import say
 
 SUMMARY = ("trung tâm nhận dữ liệu từ các chốt", "the centre that checkpoints report to")
 EXAMPLE = "chot collector init centre && chot collector run centre"
 DEFAULT_PORT = 8080
+MAX_PORT = 65_535
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,30 +76,20 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _passphrase(args: argparse.Namespace, *, twice: bool) -> str:
-    if args.passphrase_file is not None:
-        try:
-            lines = args.passphrase_file.read_text("utf-8").splitlines()
-        except (OSError, ValueError) as error:
-            raise UserError(
-                say(f"không đọc được {args.passphrase_file}", f"cannot read {args.passphrase_file}")
-            ) from error
-        return lines[0] if lines else ""
-    try:
-        first = getpass.getpass(say("Cụm mật khẩu: ", "Passphrase: "))
-        if twice and getpass.getpass(say("Nhập lại: ", "Again: ")) != first:
-            raise UserError(say("hai lần không giống nhau", "the two are not the same"))
-    except EOFError as error:
+def _checkpoint(name: str) -> str:
+    """A checkpoint's name as it was given; raises UserError for one that nobody could read or tell apart."""
+    if not name.strip() or not name.isprintable():
         raise UserError(
-            say("không hỏi được cụm mật khẩu", "cannot ask for the passphrase"),
-            hint=say("dùng --passphrase-file FILE", "use --passphrase-file FILE"),
-        ) from error
-    return first
+            say("tên chốt trống, hoặc có ký tự không in được", "the checkpoint's name is blank or has unprintable characters"),
+            hint=say("ví dụ 'cổng chợ'", "for example 'market gate'"),
+            exit_code=EXIT_USAGE,
+        )
+    return name
 
 
 def _init(args: argparse.Namespace) -> int:
     recovery = args.recovery or args.directory / vault.RECOVERY_NAME
-    public = vault.init(args.directory, recovery, _passphrase(args, twice=True))
+    public = vault.init(args.directory, recovery, ask_passphrase(args.passphrase_file, twice=True))
     Store(args.directory / vault.DATABASE_NAME).close()
     print(say(f"khoá công khai: {public.hex()}", f"public key: {public.hex()}"))
     print(say(f"bản khôi phục: {recovery}", f"recovery copy: {recovery}"))
@@ -114,8 +107,11 @@ def _restore(args: argparse.Namespace) -> int:
     try:
         data = args.recovery.read_bytes()
     except OSError as error:
-        raise UserError(say(f"không đọc được {args.recovery}", f"cannot read {args.recovery}")) from error
-    secrets = vault.open_recovery(data, _passphrase(args, twice=False))
+        raise UserError(
+            say(f"không đọc được {args.recovery}: {reason(error)}", f"cannot read {args.recovery}: {reason(error)}"),
+            hint=say("xem lại --recovery", "check --recovery"),
+        ) from error
+    secrets = vault.open_recovery(data, ask_passphrase(args.passphrase_file))
     vault.write_secrets(args.directory, secrets)
     public = collector_public(secrets.private_keys[0])
     print(say(f"đã khôi phục, khoá công khai: {public.hex()}", f"restored, public key: {public.hex()}"))
@@ -129,6 +125,12 @@ def _database(directory: Path) -> Path:
 
 
 def _run(args: argparse.Namespace) -> int:
+    if not 0 <= args.port <= MAX_PORT:
+        raise UserError(
+            say(f"--port từ 0 đến {MAX_PORT}", f"--port is 0 to {MAX_PORT}"),
+            hint=say("0 để hệ thống chọn một cổng trống", "with 0 the system picks a free one"),
+            exit_code=EXIT_USAGE,
+        )
     database = _database(args.directory)
     vault.wrapping_key(database, make=False)
     keys = vault.private_keys(args.directory)
@@ -161,16 +163,17 @@ def _identity(path: Path, privates: tuple[bytes, ...]) -> tuple[bytes, bytes]:
 
 
 def _add_device(args: argparse.Namespace) -> int:
+    checkpoint = _checkpoint(args.checkpoint)
     database = _database(args.directory)
     device_id, device_key = _identity(args.identity, vault.private_keys(args.directory))
-    with Store(database) as store:
-        if device_id in store.devices() and store.assignments(device_id)[-1].checkpoint != args.checkpoint:
+    with database_errors(database), Store(database) as store:
+        if device_id in store.devices() and store.assignments(device_id)[-1].checkpoint != checkpoint:
             raise UserError(
                 say(f"thiết bị {device_id.hex()} đã có", f"device {device_id.hex()} is known already"),
                 hint=say("chuyển chốt bằng 'chot collector assign'", "'chot collector assign' moves it"),
             )
-        store.register_device(device_id, device_key, args.checkpoint, _now_ms())
-    print(f"{device_id.hex()}  {args.checkpoint}")
+        store.register_device(device_id, device_key, checkpoint, _now_ms())
+    print(f"{device_id.hex()}  {checkpoint}")
     return EXIT_OK
 
 
@@ -178,17 +181,23 @@ def _assign(args: argparse.Namespace) -> int:
     try:
         device_id = bytes.fromhex(args.device)
     except ValueError as error:
-        raise UserError(say("mã thiết bị là 16 chữ số hex", "a device id is 16 hex digits")) from error
-    with Store(_database(args.directory)) as store:
-        store.assign(device_id, args.checkpoint, _now_ms())
-    print(f"{device_id.hex()}  {args.checkpoint}")
+        raise UserError(
+            say("mã thiết bị là 16 chữ số hex", "a device id is 16 hex digits"),
+            hint=say("'chot collector status DIR' liệt kê chúng", "'chot collector status DIR' lists them"),
+        ) from error
+    checkpoint, database = _checkpoint(args.checkpoint), _database(args.directory)
+    with database_errors(database), Store(database, make=False) as store:
+        store.assign(device_id, checkpoint, _now_ms())
+    print(f"{device_id.hex()}  {checkpoint}")
     return EXIT_OK
 
 
 def _status(args: argparse.Namespace) -> int:
-    view = StateView(_database(args.directory), _now_ms)
-    state = view.state()
-    view.close()
+    database = _database(args.directory)
+    with database_errors(database):
+        Store(database, make=False).close()  # to ask how it is must not make one
+        with closing(StateView(database, _now_ms)) as view:
+            state = view.state()
     for place in state["checkpoints"]:
         not_cards = say("không phải thẻ", "not a card")
         print(f"{place['checkpoint']}: {place['scans']} {say('lượt', 'scans')}, {place['not_cards']} {not_cards}")

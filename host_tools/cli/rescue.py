@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import os
 import sqlite3
@@ -14,8 +13,10 @@ from typing import Any
 
 from host_tools.build.identity import Identity, load_identity
 from host_tools.collector import rescue, vault
+from host_tools.collector.asking import passphrase
 from host_tools.collector.dump import Dump, open_dump
 from host_tools.collector.store import Store
+from host_tools.collector.trouble import database_errors
 from host_tools.errors import EXIT_ENVIRONMENT, EXIT_OK, EXIT_USAGE, UserError
 from host_tools.formats.keys import KeyRing, collector_public
 from host_tools.text import say
@@ -69,7 +70,10 @@ def run(args: argparse.Namespace) -> int:
             exit_code=EXIT_USAGE,
         )
     if args.db is not None and not args.db.is_file():
-        raise UserError(say(f"không có tệp {args.db}", f"there is no file {args.db}"))
+        raise UserError(
+            say(f"không có tệp {args.db}", f"there is no file {args.db}"),
+            hint=say("là collector.db trong thư mục trung tâm", "it is collector.db in the collector's directory"),
+        )
     dump = open_dump(_read(args.image))
     notes = list(dump.notes)
     privates = _private_keys(args.keys if args.keys is not None else args.db.parent, args.passphrase_file)
@@ -82,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         found = rescue.read(dump.journal, device_id, KeyRing(identity.device_key, privates), now_ms=now_ms)
         imported = None
     else:
-        with Store(args.db) as store:
+        with database_errors(args.db), Store(args.db, make=False) as store:
             device_id, device_key = _registered(store, dump, identity)
             if identity is not None and identity.device_key != device_key:
                 notes.append(
@@ -96,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
             found = rescue.read(dump.journal, device_id, ring, now_ms=now_ms, known_epochs=known)
             try:
                 imported = rescue.bring_in(store, device_id, found.opened, now_ms)
-            except sqlite3.Error as error:
+            except sqlite3.OperationalError as error:
                 raise UserError(
                     say(f"không ghi được {args.db}: {error}", f"cannot write {args.db}: {error}"),
                     hint=say("chưa có gì được nhập; chạy lại", "nothing was imported; run it again"),
@@ -126,23 +130,7 @@ def _private_keys(path: Path, passphrase_file: Path | None) -> tuple[bytes, ...]
         return vault.private_keys(path)
     if path.name == vault.PRIVATE_NAME:
         return vault.private_keys(path.parent)
-    return vault.open_recovery(_read(path), _passphrase(passphrase_file)).private_keys
-
-
-def _passphrase(path: Path | None) -> str:
-    if path is not None:
-        try:
-            lines = _read(path).decode("utf-8").splitlines()
-        except UnicodeDecodeError:
-            raise UserError(say(f"{path}: không phải UTF-8", f"{path}: not UTF-8")) from None
-        return lines[0] if lines else ""
-    try:
-        return getpass.getpass(say("Cụm mật khẩu: ", "Passphrase: "))
-    except EOFError:
-        raise UserError(
-            say("không hỏi được cụm mật khẩu", "cannot ask for the passphrase"),
-            hint=say("dùng --passphrase-file FILE", "use --passphrase-file FILE"),
-        ) from None
+    return vault.open_recovery(_read(path), passphrase(passphrase_file)).private_keys
 
 
 def _no_identity() -> UserError:

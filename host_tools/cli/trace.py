@@ -13,6 +13,7 @@ from typing import Any
 
 from host_tools.collector.store import Store
 from host_tools.collector.trace import Contact, Tracer, Visit
+from host_tools.collector.trouble import database_errors, reason
 from host_tools.errors import EXIT_OK, EXIT_USAGE, UserError
 from host_tools.text import say
 
@@ -122,18 +123,30 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= args.stay <= MAX_STAY_MINUTES:
         raise UserError(
             say(f"--stay từ 1 đến {MAX_STAY_MINUTES} phút", f"--stay is 1 to {MAX_STAY_MINUTES} minutes"),
+            hint=say("mặc định 60", "the default is 60"),
             exit_code=EXIT_USAGE,
         )
     if args.scheme is not None and not 0 <= args.scheme <= 255:
-        raise UserError(say("--scheme từ 0 đến 255", "--scheme is 0 to 255"), exit_code=EXIT_USAGE)
+        raise UserError(
+            say("--scheme từ 0 đến 255", "--scheme is 0 to 255"),
+            hint=say("bỏ --scheme để tìm mọi loại thẻ", "without --scheme cards of all schemes are found"),
+            exit_code=EXIT_USAGE,
+        )
     if not args.db.is_file():
-        raise UserError(say(f"không có tệp {args.db}", f"there is no file {args.db}"))
+        raise UserError(
+            say(f"không có tệp {args.db}", f"there is no file {args.db}"),
+            hint=say("là collector.db trong thư mục trung tâm", "it is collector.db in the collector's directory"),
+        )
     begin, end, stay_ms = _moment(args.begin), _moment(args.end), args.stay * MS_PER_MINUTE
     try:
         args.card.encode()
     except UnicodeEncodeError as error:
-        raise UserError(say("mã thẻ không phải UTF-8", "the card's id is not UTF-8"), exit_code=EXIT_USAGE) from error
-    with Store(args.db) as store:
+        raise UserError(
+            say("mã thẻ không phải UTF-8", "the card's id is not UTF-8"),
+            hint=say("gõ mã như in trên thẻ", "type the id as it is printed on the card"),
+            exit_code=EXIT_USAGE,
+        ) from error
+    with database_errors(args.db), Store(args.db, make=False) as store:
         # Noted before anything is told: nobody learns where somebody was without leaving a trace of their own.
         store.log_trace(int(time.time() * 1000), _who(), args.card, args.scheme, stay_ms, begin, end)
         tracer = Tracer(store, stay_ms)
@@ -178,4 +191,7 @@ def _write_private(path: Path, text: str) -> None:
             os.fchmod(file.fileno(), 0o600)
             file.write(text)
     except OSError as error:
-        raise UserError(say(f"không ghi được {path}: {error}", f"cannot write {path}: {error}")) from error
+        raise UserError(
+            say(f"không ghi được {path}: {reason(error)}", f"cannot write {path}: {reason(error)}"),
+            hint=say("chọn chỗ khác cho --json", "choose another place for --json"),
+        ) from error

@@ -62,9 +62,11 @@ const WORDS = {
     scans: "scans", minute: "in the last minute", last: "last", notCards: "not a card", never: "none yet",
     board: "board", place: "checkpoint", seen: "seen", firmware: "firmware", health: "health", link: "link",
     clock: "clock", known: "time known", unknown: "time unknown", data: "data", none: "Nothing.",
-    waiting: "sectors waiting", heap: "heap free", drops: "reads dropped", failures: "uplink failures",
-    lost: "sectors overwritten", quarantined: "quarantined", clones: "clone suspected", missing: "sectors missing",
-    holes: "holes", fine: "complete", torn: "ends torn by power cuts",
+    waiting: ["sector waiting", "sectors waiting"], heap: "heap free", drops: ["read dropped", "reads dropped"],
+    failures: ["uplink failure", "uplink failures"], lost: ["sector overwritten", "sectors overwritten"],
+    quarantined: "quarantined", clones: ["clone suspected", "clones suspected"],
+    missing: ["sector missing", "sectors missing"], holes: ["hole", "holes"], fine: "complete",
+    torn: ["end torn by a power cut", "ends torn by power cuts"],
     ago: s => s < 60 ? s + " s ago" : s < 3600 ? Math.floor(s / 60) + " min ago"
       : Math.floor(s / 3600) + " h ago", links: { 1: "Wi-Fi", 2: "cellular" }, when: "when", what: "what",
     detail: "detail", gone: "The collector does not answer; what you see below is old." } };
@@ -85,6 +87,9 @@ function within(earliest, latest) {
   const half = Math.round((latest - earliest) / 2);
   if (half >= 86400000) return "≤ " + clock(latest);
   return clock(earliest + half) + (half > 1000 ? " ± " + Math.round(half / 1000) + " s" : "");
+}
+function counted(count, words) {
+  return count + " " + (typeof words === "string" ? words : words[count === 1 ? 0 : 1]);
 }
 function lines(cell, entries) {
   for (const [text, style] of entries) cell.append(make("div", text, style));
@@ -114,18 +119,18 @@ function show() {
     id.append(make("code", b.device));
     const age = b.last_seen === null ? null : Math.max(0, Math.floor((state.now - b.last_seen) / 1000));
     const health = [];
-    if (h.sectors_unreleased !== undefined) health.push([h.sectors_unreleased + " " + w.waiting]);
+    if (h.sectors_unreleased !== undefined) health.push([counted(h.sectors_unreleased, w.waiting)]);
     if (h.heap_free_bytes !== undefined) health.push([Math.round(h.heap_free_bytes / 1024) + " KB " + w.heap]);
     for (const [key, name] of [["reads_dropped", "drops"], ["uplink_failures", "failures"], ["sectors_lost", "lost"]]) {
-      if (h[key] !== undefined) health.push([h[key] + " " + w[name], h[key] ? "warn" : ""]);
+      if (h[key] !== undefined) health.push([counted(h[key], w[name]), h[key] ? "warn" : ""]);
     }
     const data = [];
     for (const [count, name, style] of [[b.clones, "clones", "bad"], [b.quarantined - b.torn, "quarantined", "warn"],
         [b.missing_sectors, "missing", "warn"], [b.holes, "holes", "warn"]]) {
-      if (count) data.push([count + " " + w[name], style]);
+      if (count) data.push([counted(count, w[name]), style]);
     }
     if (!data.length) data.push([w.fine, "good"]);
-    if (b.torn) data.push([b.torn + " " + w.torn, "soft"]);
+    if (b.torn) data.push([counted(b.torn, w.torn), "soft"]);
     row.append(id, make("td", b.checkpoint),
       make("td", age === null ? w.never : w.ago(age), age === null ? "soft" : age < 150 ? "good" : "warn"),
       make("td", b.firmware === null ? "–" : b.firmware),

@@ -6,11 +6,13 @@ import os
 import sqlite3
 from pathlib import Path
 
-from host_tools.errors import EXIT_ENVIRONMENT, UserError
+from host_tools.collector.trouble import reason, refused_database
+from host_tools.errors import EXIT_ENVIRONMENT, EXIT_INPUT, UserError
 from host_tools.text import say
 
 VERSION = 1
 BUSY_TIMEOUT_S = 10
+MAGIC = b"SQLite format 3\0"
 
 # Times are UTC in ms since 1970; ids and keys are raw bytes; a position (lsn) is sector sequence * 4096 + offset.
 TABLES = """
@@ -137,36 +139,82 @@ def _sync_directory(path: Path) -> None:
         os.close(handle)
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection in autocommit mode: WAL, synchronous=FULL, tables made if the database is new, readable to its owner
-    alone. Raises UserError if the file is of another version, not a database, or not to be opened."""
+def _not_ours(path: Path) -> UserError:
+    return UserError(
+        say(
+            f"{path}: không phải cơ sở dữ liệu của trung tâm, hoặc đã hỏng ở đầu",
+            f"{path}: not a collector's database, or damaged at its start",
+        ),
+        hint=say(
+            "là collector.db trong thư mục trung tâm ('chot collector init' tạo ra)",
+            "it is collector.db in the collector's directory ('chot collector init' makes it)",
+        ),
+        exit_code=EXIT_INPUT,
+    )
+
+
+def _look_at(path: Path, *, make: bool) -> None:
+    """Refuse what is no database before SQLite touches it; a new file is made if `make` says so. An empty file is what
+    a power cut leaves of one that was about to be made."""
+    if make and not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    with path.open("rb") as file:
+        head = file.read(len(MAGIC))
+    if head != MAGIC and not (make and not head):
+        raise _not_ours(path)
+
+
+def _is_new(db: sqlite3.Connection) -> bool:
+    return db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+
+
+def connect(path: Path, *, make: bool = True) -> sqlite3.Connection:
+    """A connection in autocommit mode: WAL, synchronous=FULL, readable to its owner alone; if `make`, the file and its
+    tables are made where there are none. Raises UserError, and leaves the file as it is, if it is of another version,
+    not a collector's database, or not to be opened."""
+    db: sqlite3.Connection | None = None
     try:
-        if not path.exists():
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        _look_at(path, make=make)
         db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
-        db.execute("PRAGMA fullfsync=ON")  # macOS: fsync alone leaves the data in the drive's cache
-        db.execute("PRAGMA foreign_keys=ON")
-        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
-            db.execute("BEGIN IMMEDIATE")
-            if db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in TABLES.split(";\n"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version={VERSION}")
-            db.execute("COMMIT")
-            _sync_directory(path.absolute().parent)
-    except (OSError, sqlite3.Error) as error:
+        _open(db, path, make=make)
+    except OSError as error:
         raise UserError(
-            say(f"không mở được cơ sở dữ liệu {path}: {error}", f"cannot open the database {path}: {error}"),
+            say(f"không mở được cơ sở dữ liệu {path}: {reason(error)}", f"cannot open the database {path}: {reason(error)}"),
             hint=say("kiểm tra đường dẫn và quyền ghi", "check the path and that it may be written"),
             exit_code=EXIT_ENVIRONMENT,
         ) from error
-    if (version := db.execute("PRAGMA user_version").fetchone()[0]) != VERSION:
-        db.close()
+    except sqlite3.Error as error:
+        if db is not None:
+            db.close()
+        raise refused_database(path, error) from error
+    except UserError:
+        if db is not None:
+            db.close()
+        raise
+    return db
+
+
+def _open(db: sqlite3.Connection, path: Path, *, make: bool) -> None:
+    ours = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'trace_log'").fetchone() is not None
+    # Asked after: whoever is making the tables right now sets it with them.
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if not ours and not (make and _is_new(db)):
+        raise _not_ours(path)
+    if ours and version != VERSION:
         raise UserError(
             say(f"{path}: cơ sở dữ liệu phiên bản {version}", f"{path}: a database of version {version}"),
             hint=say(f"bản chot này dùng phiên bản {VERSION}", f"this chot uses version {VERSION}"),
             exit_code=EXIT_ENVIRONMENT,
         )
-    return db
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute("PRAGMA fullfsync=ON")  # macOS: fsync alone leaves the data in the drive's cache
+    db.execute("PRAGMA foreign_keys=ON")
+    if not ours:
+        db.execute("BEGIN IMMEDIATE")
+        if _is_new(db):  # somebody else may have made them in between
+            for statement in TABLES.split(";\n"):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version={VERSION}")
+        db.execute("COMMIT")
+        _sync_directory(path.absolute().parent)

@@ -6,13 +6,15 @@ import asyncio
 import logging
 import sqlite3
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from aiohttp import web
+from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from host_tools.collector.doorman import Doorman
@@ -20,6 +22,7 @@ from host_tools.collector.opening import Opened, open_request, whole
 from host_tools.collector.page import PAGE
 from host_tools.collector.state import StateView
 from host_tools.collector.store import REFUSED_EPOCH, UNKNOWN_COLLECTOR_KEY, Store
+from host_tools.collector.trouble import reason
 from host_tools.collector.writer import Writer
 from host_tools.errors import EXIT_ENVIRONMENT, UserError
 from host_tools.formats.keys import KeyRing, RefusedKey, collector_key_id, collector_public, epoch_keys, request_key
@@ -39,6 +42,8 @@ BODY_TIMEOUT_S = 90.0
 # How long a refused sender may go on sending before it is cut off, so that it can read why.
 LINGERING_S = 0.5
 SHUTDOWN_S = 2.0
+# How often the log says how many bodies broke off.
+BROKEN_OFF_EVERY_S = 3600.0
 REMEMBERED_DEVICES = 1024
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
@@ -145,6 +150,9 @@ class CollectorServer:
         # One thread each, as each owns a connection; the page must never make a board wait.
         self._intake_thread = ThreadPoolExecutor(1, "collector-intake")
         self._state_thread = ThreadPoolExecutor(1, "collector-state")
+        # Requests whose sender hung up within the body; each board sends such a one again.
+        self.broken_off = 0
+        self._broken_off_said_s: float | None = None
         self._intake: _Intake
         self._state: StateView
 
@@ -156,11 +164,13 @@ class CollectorServer:
         self._started.wait()
         if self._failure is not None:
             self._thread.join()
-            if isinstance(self._failure, UserError):
+            if not isinstance(self._failure, (OSError, OverflowError, UnicodeError)):
                 raise self._failure
+            place = f"{self._host}:{self._port}"
+            why = reason(self._failure) if isinstance(self._failure, OSError) else str(self._failure)
             raise UserError(
-                say(f"không mở được cổng {self._host}:{self._port}", f"cannot listen on {self._host}:{self._port}"),
-                hint=str(self._failure),
+                say(f"không mở được cổng {place}: {why}", f"cannot listen on {place}: {why}"),
+                hint=say("chọn --host hay --port khác", "choose another --host or --port"),
                 exit_code=EXIT_ENVIRONMENT,
             ) from self._failure
         return self._port
@@ -176,18 +186,34 @@ class CollectorServer:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except (OSError, UserError) as error:
-            self._failure = error
+        except Exception as error:
+            if self._started.is_set():
+                raise
+            self._failure = error  # whatever it was, `start` waits for it and tells it
         finally:
             self._started.set()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
+        async with AsyncExitStack() as ending:  # what was begun is ended, the last first, however far this came
+            await self._open(self._loop, ending)
+            await self._listen(self._loop, self._stopping, ending)
+
+    async def _open(self, loop: asyncio.AbstractEventLoop, ending: AsyncExitStack) -> None:
         in_intake, in_state = self._intake_thread, self._state_thread
-        self._intake = await self._loop.run_in_executor(in_intake, _Intake, self._database, self._private_keys)
-        self._state = await self._loop.run_in_executor(in_state, StateView, self._database, self._clock_ms)
+        ending.callback(in_intake.shutdown)
+        ending.callback(in_state.shutdown)
+        self._intake = await loop.run_in_executor(in_intake, _Intake, self._database, self._private_keys)
+        ending.push_async_callback(loop.run_in_executor, in_intake, self._intake.close)
+        self._state = await loop.run_in_executor(in_state, StateView, self._database, self._clock_ms)
+        ending.push_async_callback(loop.run_in_executor, in_state, self._state.close)
         self._writer.start()
+        ending.push_async_callback(loop.run_in_executor, None, self._writer.stop)
+
+    async def _listen(
+        self, loop: asyncio.AbstractEventLoop, stopping: asyncio.Event, ending: AsyncExitStack
+    ) -> None:
         doorman = Doorman()
         app = web.Application(middlewares=[doorman.attend])
         app.router.add_post("/v1/journal", self._journal)
@@ -201,28 +227,31 @@ class CollectorServer:
             logger=http_log,
             shutdown_timeout=SHUTDOWN_S,
         )
-        try:
-            await runner.setup()
-            assert runner.server is not None
-            protocols = doorman.protocols(runner.server)
-            listening = await self._loop.create_server(protocols, self._host, self._port)
-            self._port = listening.sockets[0].getsockname()[1]
-            self._started.set()
-            await self._stopping.wait()
-            listening.close()
-        finally:
-            await runner.cleanup()
-            await self._loop.run_in_executor(None, self._writer.stop)
-            await self._loop.run_in_executor(in_intake, self._intake.close)
-            await self._loop.run_in_executor(in_state, self._state.close)
-            in_intake.shutdown()
-            in_state.shutdown()
+        ending.push_async_callback(runner.cleanup)
+        await runner.setup()
+        assert runner.server is not None
+        listening = await loop.create_server(doorman.protocols(runner.server), self._host, self._port)
+        self._port = listening.sockets[0].getsockname()[1]
+        self._started.set()
+        await stopping.wait()
+        listening.close()
+
+    def _note_broken_off(self) -> None:
+        """Count a body that did not come to its end; the log hears of the first, then of the count now and then."""
+        self.broken_off += 1
+        now_s = time.monotonic()
+        if self._broken_off_said_s is None or now_s - self._broken_off_said_s >= BROKEN_OFF_EVERY_S:
+            self._broken_off_said_s = now_s
+            log.warning("requests whose body broke off, so far: %d", self.broken_off)
 
     async def _journal(self, request: web.Request) -> web.Response:
         try:
             body = await asyncio.wait_for(_read_body(request), BODY_TIMEOUT_S)
         except asyncio.TimeoutError:
             return _refuse(408)
+        except (ClientError, ConnectionError):  # no fault of ours and nothing to mend, and anybody can do it
+            self._note_broken_off()
+            return _refuse(400)
         if body is None:
             return _refuse(413)
         received_ms = self._clock_ms()

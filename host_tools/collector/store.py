@@ -60,11 +60,11 @@ class Assignment:
 
 class Store:
     """One connection to the database; use it in the thread that made it. The key that wraps device keys lies in a file
-    beside the database and is made with the first device."""
+    beside the database and is made with the first device. Without `make` the database must be there already."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, make: bool = True) -> None:
         self.path = Path(path)
-        self.db = connect(self.path)
+        self.db = connect(self.path, make=make)
 
     def close(self) -> None:
         """Close the connection."""

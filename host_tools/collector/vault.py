@@ -12,6 +12,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from host_tools.collector.trouble import reason
 from host_tools.errors import EXIT_ENVIRONMENT, UserError
 from host_tools.formats.keys import KEY_BYTES, collector_public
 from host_tools.text import say
@@ -62,6 +63,14 @@ def _exists(path: Path) -> UserError:
     )
 
 
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        say(f"không ghi được {path}: {reason(error)}", f"cannot write {path}: {reason(error)}"),
+        hint=say("chọn nơi bạn ghi được", "choose a place that you may write to"),
+        exit_code=EXIT_ENVIRONMENT,
+    )
+
+
 def _keys_in(path: Path) -> tuple[bytes, ...]:
     try:
         keys = tuple(bytes.fromhex(line) for line in path.read_text("ascii").split())
@@ -72,7 +81,11 @@ def _keys_in(path: Path) -> tuple[bytes, ...]:
             exit_code=EXIT_ENVIRONMENT,
         ) from error
     if not keys or any(len(key) != KEY_BYTES for key in keys):
-        raise UserError(say(f"{path}: không phải tệp khoá", f"{path}: not a key file"), exit_code=EXIT_ENVIRONMENT)
+        raise UserError(
+            say(f"{path}: không phải tệp khoá", f"{path}: not a key file"),
+            hint=say("lấy lại bằng 'chot collector restore'", "'chot collector restore' brings it back"),
+            exit_code=EXIT_ENVIRONMENT,
+        )
     return keys
 
 
@@ -139,45 +152,51 @@ def open_recovery(data: bytes, passphrase: str) -> Secrets:
         )
     except InvalidTag as error:
         raise UserError(
-            say("cụm mật khẩu sai, hoặc tệp đã hỏng", "the passphrase is wrong, or the file is damaged")
+            say("cụm mật khẩu sai, hoặc tệp đã hỏng", "the passphrase is wrong, or the file is damaged"),
+            hint=say("thử lại, hoặc dùng bản sao khác", "try again, or take another copy of it"),
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(say("không phải tệp khôi phục", "not a recovery file")) from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(
+            say("không phải tệp khôi phục", "not a recovery file"),
+            hint=say("'chot collector init' ghi nó với tên", "'chot collector init' wrote it, under the name")
+            + f" {RECOVERY_NAME}",
+        ) from error
 
 
 def write_secrets(directory: Path, secrets: Secrets) -> None:
     """Put the secrets where the collector looks for them; raises UserError rather than overwrite anything."""
     private, public = directory / PRIVATE_NAME, directory / PUBLIC_NAME
     wrapping = wrapping_key_path(directory / DATABASE_NAME)
-    for path in (private, wrapping):
-        if path.exists():
-            raise _exists(path)
     try:
+        for path in (private, wrapping):
+            if path.exists():
+                raise _exists(path)
         directory.mkdir(parents=True, exist_ok=True)
         write_new(wrapping, secrets.wrapping_key.hex().encode() + b"\n")
         write_new(private, b"".join(key.hex().encode() + b"\n" for key in secrets.private_keys))
         public.write_text(collector_public(secrets.private_keys[0]).hex() + "\n")
     except OSError as error:
-        raise UserError(
-            say(f"không ghi được vào {directory}: {error}", f"cannot write into {directory}: {error}"),
-            exit_code=EXIT_ENVIRONMENT,
-        ) from error
+        raise _unwritable(directory, error) from error
 
 
 def init(directory: Path, recovery: Path, passphrase: str) -> bytes:
     """Make a collector's secrets and their recovery copy; returns the public key. Raises UserError; a recovery copy is
     on the disk before any key is, so there is never a key without its copy."""
-    for path in (directory / PRIVATE_NAME, wrapping_key_path(directory / DATABASE_NAME), recovery):
-        if path.exists():
-            raise _exists(path)
+    try:
+        for path in (directory / PRIVATE_NAME, wrapping_key_path(directory / DATABASE_NAME), recovery):
+            if path.exists():
+                raise _exists(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     secrets = Secrets((os.urandom(KEY_BYTES),), os.urandom(KEY_BYTES))
     sealed = seal_recovery(secrets, passphrase)
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise _unwritable(directory, error) from error
+    try:
         write_new(recovery, sealed)
     except OSError as error:
-        raise UserError(
-            say(f"không ghi được {recovery}: {error}", f"cannot write {recovery}: {error}"), exit_code=EXIT_ENVIRONMENT
-        ) from error
+        raise _unwritable(recovery, error) from error
     write_secrets(directory, secrets)
     return collector_public(secrets.private_keys[0])

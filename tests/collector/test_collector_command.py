@@ -122,6 +122,7 @@ def test_a_short_passphrase_makes_nothing(tmp_path: Path, passphrase: str) -> No
 def test_the_passphrase_is_asked_for_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([PASSPHRASE, "a slip of the hand", PASSPHRASE, PASSPHRASE])
     monkeypatch.setattr("getpass.getpass", lambda prompt: next(answers))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
     assert main(["collector", "init", str(tmp_path / "c")]) == 3
     assert main(["collector", "init", str(tmp_path / "c")]) == 0
 
