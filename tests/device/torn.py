@@ -44,7 +44,6 @@ class TornNor:
         self.loose = {}  # sector -> {offset: bits that read either way until it is erased}
         self.operations = 0
         self.read_bytes = 0
-        self.doubtful = 0  # bytes programmed over loose cells that had read blank
         self.watch = None
         self.cut_in = None
         self.cut_kind = INSIDE
@@ -99,9 +98,7 @@ class TornNor:
             if byte & ~old & ~loose.get(offset + i, 0) & 0xFF:
                 raise BrokenRule("0 to 1 at sector %d offset %d" % (index, offset + i))
             if byte != 0xFF:
-                if old == 0xFF and programmed[start + i]:
-                    self.doubtful += 1  # a cut touched it and it reads blank as often as not: nothing can know
-                elif programmed[start + i] and offset + i != MARK:
+                if programmed[start + i] and offset + i != MARK:
                     raise BrokenRule("programmed twice at sector %d offset %d" % (index, offset + i))
                 programmed[start + i] = 1
             cells[start + i] = old & byte
