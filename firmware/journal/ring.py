@@ -16,7 +16,7 @@ _AHEAD_BYTES = const(1024)  # the next sector is erased when less than this is l
 _LONGEST_SCAN_BYTES = const(78)  # kind, uptime, reader and verdict, scheme, 65 bytes of id
 _LONGEST_BOOT_BYTES = const(64)
 _CHUNK_BYTES = const(504)  # eight of them, and a sector is read
-_TAIL_READS = const(3)  # cells touched by a power cut may read as blank once and not again
+_TAIL_READS = const(8)  # cells touched by a power cut may read as blank once and not again
 
 # State of a sector.
 _FREE = const(0)
