@@ -93,13 +93,9 @@ def _rename(source: bytes, mapping: dict[str, str]) -> bytes:
 
 def _defined(tree: ast.Module) -> set[str]:
     """Names that a module defines: functions, classes, arguments, attributes it sets, and what stands at its top level."""
-    found: set[str] = set()
+    found = _declared(tree)
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found.add(node.name)
-        elif isinstance(node, ast.arg):
-            found.add(node.arg)
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             found.add(node.attr)
     for node in tree.body:
         for target in node.targets if isinstance(node, ast.Assign) and not _folded(node) else ():
@@ -169,14 +165,21 @@ def _external_names(imported: frozenset[str]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _stub_names(tree: ast.Module) -> set[str]:
+def _declared(tree: ast.Module) -> set[str]:
+    """Names of functions, classes and arguments."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             found.add(node.name)
         elif isinstance(node, ast.arg):
             found.add(node.arg)
-        elif isinstance(node, ast.Attribute):
+    return found
+
+
+def _stub_names(tree: ast.Module) -> set[str]:
+    found = _declared(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
             found.add(node.attr)
         elif isinstance(node, ast.Name):
             found.add(node.id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sqlite3
 import time
 from datetime import datetime, timezone
@@ -19,6 +18,7 @@ from host_tools.collector.store import Store
 from host_tools.collector.trouble import database_errors
 from host_tools.errors import EXIT_ENVIRONMENT, EXIT_OK, EXIT_USAGE, UserError
 from host_tools.formats.keys import KeyRing, collector_public
+from host_tools.private_files import write_private
 from host_tools.text import say
 
 SUMMARY = ("cứu dữ liệu từ ảnh flash của bo mạch", "rescue the data in a dump of a board's flash")
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         notes.append(say("bo mạch này thuộc trung tâm khác", "this board was made for another collector"))
     _print(dump, device_id, found, notes, imported)
     if args.json is not None:
-        _write_private(args.json, json.dumps(_report(dump, device_id, found, notes, imported), indent=1) + "\n")
+        write_private(args.json, json.dumps(_report(dump, device_id, found, notes, imported), indent=1) + "\n", "--json")
     return EXIT_OK
 
 
@@ -271,17 +271,3 @@ def _report(
             "clones": [list(clone) for clone in imported.clones],
         },
     }
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that says when people came: readable to its owner alone."""
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(text)
-    except OSError as error:
-        raise UserError(
-            say(f"không ghi được {path}: {error.strerror}", f"cannot write {path}: {error.strerror}"),
-            hint=say("chọn chỗ khác cho --json", "choose another place for --json"),
-        ) from error

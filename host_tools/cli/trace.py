@@ -13,8 +13,9 @@ from typing import Any
 
 from host_tools.collector.store import Store
 from host_tools.collector.trace import Contact, Tracer, Visit
-from host_tools.collector.trouble import database_errors, reason
+from host_tools.collector.trouble import database_errors
 from host_tools.errors import EXIT_OK, EXIT_USAGE, UserError
+from host_tools.private_files import write_private
 from host_tools.text import say
 
 SUMMARY = (
@@ -159,7 +160,7 @@ def run(args: argparse.Namespace) -> int:
             "visits": [_visit_json(visit) for visit in visits],
             "contacts": [_contact_json(found) for found in contacts],
         }
-        _write_private(args.json, json.dumps(result, ensure_ascii=False, indent=1) + "\n")
+        write_private(args.json, json.dumps(result, ensure_ascii=False, indent=1) + "\n", "--json")
     card = _printable(args.card)
     if not visits:
         print(say(f"thẻ {card}: không có lượt quét nào", f"card {card}: no scan of it is known"))
@@ -181,17 +182,3 @@ def run(args: argparse.Namespace) -> int:
         rows.append([place, *span, str(other.scheme), _printable(other.card_id), minutes, sure])
     print(_table(rows))
     return EXIT_OK
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that says who was where: readable to its owner alone."""
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o600)
-            file.write(text)
-    except OSError as error:
-        raise UserError(
-            say(f"không ghi được {path}: {reason(error)}", f"cannot write {path}: {reason(error)}"),
-            hint=say("chọn chỗ khác cho --json", "choose another place for --json"),
-        ) from error

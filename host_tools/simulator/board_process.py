@@ -8,12 +8,11 @@ import signal
 import struct
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from host_tools.simulator.board import _ops
 from host_tools.simulator.costs import BOOT_US, CONSOLE_US, HANG_S, RESET_US
-from host_tools.simulator.flash import Flash
+from host_tools.simulator.flash import Flash, PlannedCut
 from host_tools.simulator.keeping import Keeping
 from host_tools.simulator.kernel import FOREVER_US, Event, Kernel
 from host_tools.simulator.links import Link
@@ -24,16 +23,6 @@ from host_tools.simulator.wire import Died, Hung, Wire
 FLASH_ERROR = 1
 
 OFF, BOOTING, RUNNING, WAITING, BUSY, ENDED, STUCK = "off", "booting", "running", "waiting", "busy", "ended", "stuck"
-
-
-@dataclass
-class PlannedCut:
-    """The power goes inside a flash operation to come: after `skip` others, when `share` of it is done."""
-
-    cut: Callable[[], None]
-    share: float = 0.5
-    skip: int = 0
-    programs_only: bool = True
 
 
 class VirtualBoard:
@@ -307,22 +296,7 @@ class VirtualBoard:
             self._later(at_us, lambda: self.uarts[ident].configure(baud, rxbuf, tx_pin, rx_pin))
         elif not self._keeping.post(op, at_us, payload) and self.link is not None and op != _ops.POST_WATCHDOG:
             link = self.link
-            self._later(at_us, lambda: self._network(link, op, payload))
-
-    @staticmethod
-    def _network(link: Link, op: int, payload: bytes) -> None:
-        if op == _ops.POST_WLAN_ACTIVE:
-            if payload[0] == 0:
-                link.station.active(bool(payload[1]))
-        elif op == _ops.POST_WLAN_CONNECT:
-            ssid, _, password = payload[1:].decode(errors="replace").partition("\0")
-            link.station.connect(ssid, password, payload[0])
-        elif op == _ops.POST_WLAN_DISCONNECT:
-            link.station.disconnect()
-        elif op == _ops.POST_SEND:
-            link.send(payload[0], payload[1:])
-        elif op == _ops.POST_CLOSE:
-            link.close(payload[0])
+            self._later(at_us, lambda: link.posted(op, payload))
 
     def _request(self, op: int, at_us: int, payload: bytes) -> None:
         """The board stops until what it asked for is done."""

@@ -41,6 +41,16 @@ class Operation:
     silent_failure: bool = False
 
 
+@dataclass
+class PlannedCut:
+    """The power goes inside a flash operation to come: after `skip` others, when `share` of it is done."""
+
+    cut: Callable[[], None]
+    share: float = 0.5
+    skip: int = 0
+    programs_only: bool = True
+
+
 class Flash:
     """The flash chip of one board over the image file at `path`. Power cuts are drawn from `rng`."""
 

@@ -86,6 +86,21 @@ class Link:
         self.requests = 0
         self.forged = 0
 
+    def posted(self, op: int, payload: bytes) -> None:
+        """What the board told its network without waiting for an answer."""
+        if op == _ops.POST_WLAN_ACTIVE:
+            if payload[0] == 0:
+                self.station.active(bool(payload[1]))
+        elif op == _ops.POST_WLAN_CONNECT:
+            ssid, _, password = payload[1:].decode(errors="replace").partition("\0")
+            self.station.connect(ssid, password, payload[0])
+        elif op == _ops.POST_WLAN_DISCONNECT:
+            self.station.disconnect()
+        elif op == _ops.POST_SEND:
+            self.send(payload[0], payload[1:])
+        elif op == _ops.POST_CLOSE:
+            self.close(payload[0])
+
     @property
     def passes(self) -> bool:
         """Whether a packet gets through now."""

@@ -16,9 +16,10 @@ from host_tools.collector.server import CollectorServer
 from host_tools.collector.store import Store
 from host_tools.formats.keys import collector_public
 from host_tools.simulator import scenario as plans
-from host_tools.simulator.board_process import OFF, PlannedCut
+from host_tools.simulator.board_process import OFF
 from host_tools.simulator.checkpoint import Checkpoint, Keys
 from host_tools.simulator.crowd import Album, Showing, showings
+from host_tools.simulator.flash import PlannedCut
 from host_tools.simulator.kernel import Kernel
 from host_tools.simulator.links import Link
 from host_tools.simulator.runtime import Runtime

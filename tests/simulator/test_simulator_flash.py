@@ -144,7 +144,7 @@ def test_a_board_that_reads_undecided_cells_reads_them_anew_each_time(rig: Any) 
         "seen = set()\nfor _ in range(20):\n    p.readblocks(0, b, 64)\n    seen.add(bytes(b))\nprint(len(seen))\n"
         "p.writeblocks(0, bytes(64), 64)\nprint('whole')"
     )
-    from host_tools.simulator.board_process import PlannedCut
+    from host_tools.simulator.flash import PlannedCut
 
     board.board.plan_cut(PlannedCut(board.board.power_cut, share=0.5))
     assert board.run(2000) == "1\n"
