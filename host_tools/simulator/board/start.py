@@ -22,7 +22,9 @@ import vfs
 
 
 def _begin():
-    name = "%s %s" % (sys.implementation.name, sys.version)
+    # sys.version begins with the Python level that MicroPython speaks, which nobody means by its version.
+    version = sys.implementation.version
+    name = "%s %d.%d.%d, %s" % (sys.implementation.name, version[0], version[1], version[2], sys.version.split("; ")[-1])
     if hasattr(sys.implementation, "_machine"):
         name += "\n" + sys.implementation._machine
     start = _chip.hello(name.encode())
