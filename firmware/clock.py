@@ -5,8 +5,6 @@ import time
 
 from micropython import const
 
-COLLECTOR = const(3)  # source of a reading, as a CLOCK record names it
-
 _DRIFT_PPM = const(50)
 _EVERY_MS = const(6 * 3600 * 1000)
 

@@ -27,6 +27,7 @@ _FIRST_BACKOFF_MS = const(1000)
 _MAX_BACKOFF_MS = const(300000)
 _GATHER_MS = const(500)  # let the beep end and a group's scans share a request
 _LINK_LOOK_MS = const(1000)
+_SOURCE = const(3)  # of a time, as a CLOCK record names it: the collector
 
 
 class Shipper:
@@ -198,7 +199,7 @@ class Shipper:
             self._release(piece)
         if isinstance(now, int) and now > 0:
             half = time.ticks_diff(time.ticks_ms(), sent) // 2 + 1
-            self._clock.reading(now + half, half, 3)
+            self._clock.reading(now + half, half, _SOURCE)
         return stored
 
     def _release(self, piece):
