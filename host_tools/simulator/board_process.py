@@ -27,7 +27,8 @@ OFF, BOOTING, RUNNING, WAITING, BUSY, ENDED, STUCK = "off", "booting", "running"
 
 class VirtualBoard:
     """A board with its chip. Hooks: `on_pin(pin, level, at_us)`, `on_pwm(pin, hz, duty, at_us)`,
-    `on_boot(cause)`, `on_down(reason)`, `on_flash(address, size, erase)` after each whole operation."""
+    `on_boot(cause)`, `on_down(reason)`, `on_flash(address, size, erase)` after each whole operation,
+    `on_collected(live_bytes)`: what lived on the heap after collections that the firmware asked for."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class VirtualBoard:
         self.on_pwm: Callable[[int, int, int, int], None] = lambda pin, hz, duty, at_us: None
         self.on_boot: Callable[[int], None] = lambda cause: None
         self.on_down: Callable[[str], None] = lambda reason: None
+        self.on_collected: Callable[[int], None] = lambda live_bytes: None
         self.on_flash: Callable[[int, int, bool], None] = lambda address, size, erase: None
         self.before_reset: Callable[[int], None] = lambda process_id: None
         self.state = OFF
@@ -302,8 +304,10 @@ class VirtualBoard:
         """The board stops until what it asked for is done."""
         self.state = BUSY
         if op == _ops.OP_WAIT:
-            until_us, kind, live_bytes = struct.unpack("<QBI", payload)
-            self.heap_high_water_bytes = max(self.heap_high_water_bytes, live_bytes)
+            until_us, kind, heap_bytes, least_live_bytes = struct.unpack("<QBII", payload)
+            self.heap_high_water_bytes = max(self.heap_high_water_bytes, heap_bytes)
+            if least_live_bytes:
+                self.on_collected(least_live_bytes)
             self._arm_watchdog()
             self._later(at_us, lambda: self._wait(until_us, kind))
         elif op == _ops.OP_HELLO:
@@ -393,6 +397,7 @@ class VirtualBoard:
 
     def _start_message(self) -> bytes:
         sectors = sorted(self.flash.unstable)
+        round_trip_us = 0 if self.link is None else self.link.round_trip_us
         return self._keeping.start_message(
-            self._kernel.now_us, self._waiting_cause, self.flash.fd, self._ports, sectors
+            self._kernel.now_us, self._waiting_cause, self.flash.fd, self._ports, sectors, round_trip_us
         )

@@ -15,6 +15,8 @@ PAGE_PROGRAM_US = {"typical": 700, "worst": 3_000}
 SECTOR_ERASE_US = {"typical": 45_000, "worst": 400_000}
 JOURNAL_HEADER_BYTES = 64
 RELEASE_MARK_OFFSET = 56
+# Programming 0xFF leaves a byte as it is.
+_TOUCHED = bytes(byte != 0xFF for byte in range(256))
 
 
 @dataclass
@@ -144,21 +146,24 @@ class Flash:
             ):
                 self._erase_sector(sector)
             return
-        self._check_program(operation)
         old = os.pread(self.fd, operation.size, operation.address)
+        self._check_program(operation, old)
         wanted = operation.data
         if operation.silent_failure:
             wanted = bytes(byte | (1 << self._rng.randrange(8)) for byte in wanted)
         os.pwrite(self.fd, _and(old, wanted), operation.address)
-        self._mark_programmed(operation.address, [byte != 0xFF for byte in operation.data])
+        self._mark_programmed(operation.address, operation.data.translate(_TOUCHED))
         self._settle(operation.address, wanted)
         self._count_program(operation)
 
-    def _mark_programmed(self, address: int, touched: list[bool]) -> None:
-        for at, was_touched in enumerate(touched, address):
-            if was_touched:
-                sector, offset = divmod(at, SECTOR_BYTES)
-                self._programmed_map(sector)[offset] = 1
+    def _mark_programmed(self, address: int, touched: bytes) -> None:
+        while touched:
+            sector, offset = divmod(address, SECTOR_BYTES)
+            part = touched[: SECTOR_BYTES - offset]
+            known = self._programmed_map(sector)
+            known[offset : offset + len(part)] = _or(known[offset : offset + len(part)], part)
+            address += len(part)
+            touched = touched[len(part) :]
 
     def _settle(self, address: int, wanted: bytes) -> None:
         """A program that runs to its end leaves no doubt about the cells it clears."""
@@ -188,11 +193,15 @@ class Flash:
         sector = operation.address // SECTOR_BYTES
         self.counts.programs_by_sector[sector] = self.counts.programs_by_sector.get(sector, 0) + 1
 
-    def _check_program(self, operation: Operation) -> None:
+    def _check_program(self, operation: Operation, old: bytes) -> None:
         """Log 0 to 1 and, in the journal, bytes programmed twice."""
         data = operation.data or b""
-        old = os.pread(self.fd, operation.size, operation.address)
         in_journal = self._in_journal(operation.address)
+        sector, offset = divmod(operation.address, SECTOR_BYTES)
+        programmed = self._programmed_map(sector)[offset : offset + len(data)]
+        again = len(programmed) != len(data) or (in_journal and any(_and(programmed, data.translate(_TOUCHED))))
+        if not again and _and(old, data) == data:
+            return  # nothing to log; below, byte by byte, is what and where
         for i, (before, wanted) in enumerate(zip(old, data, strict=True)):
             at = operation.address + i
             sector, offset = divmod(at, SECTOR_BYTES)
@@ -215,7 +224,7 @@ class Flash:
         if operation.data is None:
             self._tear_erase(operation, elapsed_us)
         else:
-            self._check_program(operation)
+            self._check_program(operation, os.pread(self.fd, operation.size, operation.address))
             self._tear_program(operation, elapsed_us)
             self._count_program(operation)
         return True
@@ -228,7 +237,7 @@ class Flash:
         data = operation.data or b""
         old = os.pread(self.fd, operation.size, operation.address)
         new = bytearray(old)
-        touched = [False] * operation.size
+        touched = bytearray(operation.size)
         first_page = operation.address // PAGE_BYTES
         for i, wanted in enumerate(data):
             at = operation.address + i
@@ -245,7 +254,7 @@ class Flash:
                 self._loosen(at, loose)
                 touched[i] = bool(cleared or loose)
         os.pwrite(self.fd, bytes(new), operation.address)
-        self._mark_programmed(operation.address, touched)
+        self._mark_programmed(operation.address, bytes(touched))
 
     def _tear_erase(self, operation: Operation, elapsed_us: int) -> None:
         """Sectors before the one under way are blank, that one is a random mix of old cells and blank ones."""
@@ -286,6 +295,9 @@ class Flash:
         self._programmed.clear()
 
 
-def _and(old: bytes, wanted: bytes) -> bytes:
-    size = len(old)
-    return (int.from_bytes(old, "big") & int.from_bytes(wanted, "big")).to_bytes(size, "big")
+def _and(old: bytes | bytearray, wanted: bytes) -> bytes:
+    return (int.from_bytes(old, "big") & int.from_bytes(wanted, "big")).to_bytes(len(old), "big")
+
+
+def _or(old: bytes | bytearray, more: bytes) -> bytes:
+    return (int.from_bytes(old, "big") | int.from_bytes(more, "big")).to_bytes(len(old), "big")

@@ -19,15 +19,19 @@ class HttpRelay:
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
         self._socket: socket.socket | None = None
-        self._request = b""
+        self._request = bytearray()
+        self._size: int | None = None  # of the request under way, once its head is there
 
     def feed(self, data: bytes) -> bytes | None:
         """Take bytes from the board; the whole request (head and body) once it is complete, else None."""
         self._request += data
-        size = _message_size(self._request)
-        if size is None or len(self._request) < size:
+        if self._size is None:
+            self._size = _message_size(self._request)
+        if self._size is None or len(self._request) < self._size:
             return None
-        request, self._request = self._request[:size], self._request[size:]
+        request = bytes(self._request[: self._size])
+        del self._request[: self._size]
+        self._size = None
         return request
 
     def exchange(self, request: bytes) -> tuple[bytes, bool]:
@@ -70,7 +74,7 @@ class HttpRelay:
             self._socket = None
 
 
-def _message_size(data: bytes) -> int | None:
+def _message_size(data: bytes | bytearray) -> int | None:
     """Bytes of an HTTP message with a Content-Length (none given: no body); None while the head is incomplete."""
     head, separator, _ = data.partition(b"\r\n\r\n")
     if not separator:

@@ -7,7 +7,7 @@ import struct
 
 from host_tools.simulator.board import _ops
 
-_START = struct.Struct("<IiBIq6s16s16sB")
+_START = struct.Struct("<IiIBIq6s16s16sB")
 
 
 class Keeping:
@@ -52,12 +52,19 @@ class Keeping:
         return self._nvs.get(name)
 
     def start_message(
-        self, now_us: int, cause: int, flash_fd: int, ports: dict[int, int], unstable_sectors: list[int]
+        self,
+        now_us: int,
+        cause: int,
+        flash_fd: int,
+        ports: dict[int, int],
+        unstable_sectors: list[int],
+        round_trip_us: int,
     ) -> bytes:
         """What a boot begins with, in the order in which the board's start.py takes it."""
         head = _START.pack(
             self._rng.randrange(1 << 30),
             self._drift_ppm,
+            round_trip_us,
             cause,
             flash_fd,
             self._rtc_base_us + now_us - self._rtc_zero_us,

@@ -102,6 +102,11 @@ class Link:
             self.close(payload[0])
 
     @property
+    def round_trip_us(self) -> int:
+        """Nothing that the board sends is answered sooner."""
+        return 2_000 * self.options.latency_ms
+
+    @property
     def passes(self) -> bool:
         """Whether a packet gets through now."""
         return self.station.associated and self.station.access_point_up and not self.black_hole

@@ -23,6 +23,8 @@ from host_tools.text import say
 
 REPOSITORY_FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
 _STEP_US = 1_000_000
+# While people come, how often whoever watches the run is told; a board cannot look further ahead than that.
+_WATCH_US = 10_000_000
 # After everything has arrived the boards may still mark what was acknowledged.
 _RELEASE_US = 2_000_000
 
@@ -112,7 +114,7 @@ class Run:
         kernel, scenario = self.world.kernel, self.scenario
         end_us = scenario.duration_s * 1_000_000
         while kernel.now_us < end_us:
-            kernel.run(min(end_us, kernel.now_us + _STEP_US))
+            kernel.run(min(end_us, kernel.now_us + _WATCH_US))
             if progress is not None:
                 progress(self.world)
         limit_us = end_us + scenario.settle_s * 1_000_000

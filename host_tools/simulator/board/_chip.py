@@ -14,6 +14,8 @@ CLOCK_READ_US = 2
 FLASH_READ_US = 25
 FLASH_READ_BYTES_PER_US = 8
 GC_KB_PER_MS = 20
+# The heap is looked at so often at most: looking walks all of it.
+HEAP_LOOK_US = 1000000
 
 now_us = 0
 horizon_us = 0
@@ -22,11 +24,18 @@ tick_offset_ms = 0
 drift_ppm = 0
 more_uart = False
 heap_bytes = 0
+# What lived after the collections that were asked for since the world was last told; 0: there was none.
+least_live_bytes = 0
+# A packet to the collector and one back take so long at least.
+round_trip_us = 0
 
+_HEAD_BYTES = 21
+_EVENT_BYTES = 8
 _wire = open(0, "r+b")
-_head = bytearray(21)
+# Posts wait here for the next request: both go in one message.
+_out = bytearray(512)
+_out_bytes = 0
 _reply = bytearray(28)
-_event = bytearray(8)
 # kind * 256 + id -> callable(value); the parts of the chip put themselves in.
 handlers = {}
 # Input pins: number -> level, as the world last said.
@@ -34,18 +43,35 @@ pin_levels = {}
 
 
 def post(op, payload=b""):
-    """Tell the world something it need not answer."""
-    struct.pack_into("<BIQQ", _head, 0, op, len(payload), now_us, watchdog_us)
-    _wire.write(_head)
-    if payload:
+    """Tell the world something it need not answer; it hears it with the next request, or at send()."""
+    global _out_bytes
+    end = _out_bytes + _HEAD_BYTES + len(payload)
+    if end > len(_out):
+        send()
+        end = _HEAD_BYTES + len(payload)
+    struct.pack_into("<BIQQ", _out, _out_bytes, op, len(payload), now_us, watchdog_us)
+    if end <= len(_out):
+        _out[_out_bytes + _HEAD_BYTES : end] = payload
+        _out_bytes = end
+    else:
+        _out_bytes = _HEAD_BYTES
+        send()
         _wire.write(payload)
 
 
-def act(op, payload=b""):
-    """A post that other things may react to: the next wait must ask the world."""
+def send():
+    """Let the world have what was posted."""
+    global _out_bytes
+    if _out_bytes:
+        _wire.write(memoryview(_out)[:_out_bytes])
+        _out_bytes = 0
+
+
+def act(op, payload=b"", answer_us=0):
+    """A post that other things may react to, not sooner than after `answer_us`: a wait beyond that must ask the world."""
     global horizon_us
     post(op, payload)
-    horizon_us = 0
+    horizon_us = min(horizon_us, now_us + answer_us)
 
 
 def _fill(buf):
@@ -58,40 +84,60 @@ def call(op, payload=b""):
     """Ask the world, be stopped until it answers; return (value, payload bytes). Deliver the events that came."""
     global now_us, horizon_us, more_uart
     post(op, payload)
+    send()
     _fill(_reply)
     now_us, horizon_us, value, size, events, flags = struct.unpack("<QQiIHH", _reply)
     more_uart = bool(flags & _ops.FLAG_HELD_BACK)
+    data = b""
+    if size + events:
+        data = bytearray(size + events * _EVENT_BYTES)
+        _fill(data)
+    at = size
     while events:
-        _fill(_event)
-        kind, ident, amount = struct.unpack("<HHi", _event)
+        kind, ident, amount = struct.unpack_from("<HHi", data, at)
+        at += _EVENT_BYTES
         handler = handlers.get(kind * 256 + ident)
         if handler:
             handler(amount)
         elif kind == _ops.EVENT_PIN:
             pin_levels[ident] = amount
         events -= 1
-    data = b""
-    if size:
-        data = bytearray(size)
-        _fill(data)
     if flags & _ops.FLAG_INTERRUPT:
         raise KeyboardInterrupt
-    return value, data
+    return value, data[:size]
 
 
 def wait(until_us, kind):
     """Be stopped until `until_us` (local clock), or for WAIT_POLL until an event. Silent hours cost no request."""
-    global now_us, heap_bytes
+    global now_us, least_live_bytes
     if until_us <= now_us and (kind == _ops.WAIT_SLEEP or now_us < horizon_us):
         return
     if until_us < horizon_us and (not watchdog_us or until_us < watchdog_us):
         now_us = until_us
         return
-    live = gc.mem_alloc()
-    if live < heap_bytes:
-        now_us += live * 1000 // (GC_KB_PER_MS * 2048)
-    heap_bytes = live
-    call(_ops.OP_WAIT, struct.pack("<QBI", until_us, kind, live))
+    if now_us - _looked_us >= HEAP_LOOK_US:
+        _look(heap_bytes)
+    call(_ops.OP_WAIT, struct.pack("<QBII", until_us, kind, heap_bytes, least_live_bytes))
+    least_live_bytes = 0
+
+
+def _look(before):
+    """How full the heap is; less than `before` means that it was collected, which takes the CPU its time."""
+    global now_us, heap_bytes, _looked_us
+    _looked_us = now_us
+    heap_bytes = gc.mem_alloc()
+    if heap_bytes < before:
+        now_us += heap_bytes * 1000 // (GC_KB_PER_MS * 2048)
+
+
+def collected():
+    """The firmware has had its heap collected."""
+    global least_live_bytes
+    _look(FOREVER_US)
+    least_live_bytes = min(least_live_bytes or heap_bytes, heap_bytes)
+
+
+_looked_us = 0
 
 
 def spend(us):
@@ -115,8 +161,8 @@ boot_us = 0
 
 def hello(runtime):
     """Introduce the runtime, take over what this boot begins with; returns the bytes of the start message."""
-    global boot_us, tick_offset_ms, drift_ppm
+    global boot_us, tick_offset_ms, drift_ppm, round_trip_us
     _, data = call(_ops.OP_HELLO, runtime)
     boot_us = now_us
-    tick_offset_ms, drift_ppm = struct.unpack_from("<Ii", data, 0)
+    tick_offset_ms, drift_ppm, round_trip_us = struct.unpack_from("<IiI", data, 0)
     return data

@@ -201,6 +201,7 @@ class Pin:
         if self._level != self._told:
             self._told = self._level
             _chip.post(_ops.POST_PIN, bytes((self._id, self._level)))
+            _chip.send()  # people see it, whatever comes of the board
 
     def value(self, level=None):
         if level is None:
@@ -240,6 +241,7 @@ class PWM:
 
     def _tell(self):
         _chip.post(_ops.POST_PWM, struct.pack("<BIH", self._id, self._freq, min(self._duty, 65535)))
+        _chip.send()
 
     def init(self, freq=None, duty_u16=None, duty=None):
         if freq is not None:
@@ -304,6 +306,7 @@ class WDT:
         self._timeout_us = timeout * 1000
         self.feed()
         _chip.post(_ops.POST_WATCHDOG)
+        _chip.send()  # so that it bites a program that never asks for anything again
 
     def feed(self):
         if _chip.watchdog_us and _chip.now_us > _chip.watchdog_us:

@@ -120,7 +120,8 @@ class socket:
         self._until(4, errno.EAGAIN)
         n = min(len(buf), self._room)
         self._room -= n
-        _chip.act(_ops.POST_SEND, bytes((self._id,)) + bytes(buf if n == len(buf) else memoryview(buf)[:n]))
+        data = bytes((self._id,)) + bytes(buf if n == len(buf) else memoryview(buf)[:n])
+        _chip.act(_ops.POST_SEND, data, _chip.round_trip_us)
         return n
 
     def write(self, buf):

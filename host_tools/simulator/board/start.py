@@ -7,6 +7,10 @@ import _asyncio_virtual
 
 sys.modules["_asyncio"] = _asyncio_virtual
 del sys.modules["_asyncio_virtual"]
+import _gc
+
+sys.modules["gc"] = _gc
+del sys.modules["_gc"]
 import gc
 import os
 import random
@@ -28,8 +32,8 @@ def _begin():
     if hasattr(sys.implementation, "_machine"):
         name += "\n" + sys.implementation._machine
     start = _chip.hello(name.encode())
-    _, _, cause, flash_fd, rtc_base_us, mac, poor, rich, uarts = struct.unpack_from("<IiBIq6s16s16sB", start, 0)
-    at = struct.calcsize("<IiBIq6s16s16sB")
+    _, _, _, cause, flash_fd, rtc_base_us, mac, poor, rich, uarts = struct.unpack_from("<IiIBIq6s16s16sB", start, 0)
+    at = struct.calcsize("<IiIBIq6s16s16sB")
     machine._cause = cause
     machine._unique_id = network._mac = bytes(mac)
     time.rtc_base_us = rtc_base_us
