@@ -133,12 +133,12 @@ async def _serve(rtc):
 def scrub():
     """Overwrite all free heap, so that no key is left where a maintenance prompt could read it."""
     gc.collect()
-    blocks = []
+    chain = None  # not a list: to grow, that would need one long piece of what is left
     size = 8192
     while size >= 16:
         try:
             while True:
-                blocks.append(bytearray(size))
+                chain = (bytearray(size), chain)
         except MemoryError:
             size >>= 1
 

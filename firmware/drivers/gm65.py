@@ -76,6 +76,7 @@ class Gm65:
         self._tail = False  # lines end with CR
         self._noisy = False  # inside a burst of bytes that belong to nothing
         self._heard_ms = time.ticks_ms()
+        self._held = False
 
     def reading(self):
         """True when codes that are shown arrive."""
@@ -291,6 +292,21 @@ class Gm65:
                 if await self._get(_MODE, 1):
                     return
 
+    async def hold(self, work):
+        """Run `work()`, which may stop the CPU, while the module reads nothing; not at all if a code is coming just then.
+
+        A card shown meanwhile is read when the module goes on.
+        """
+        if not self.reading():
+            work()
+            return
+        self._held = True
+        await self._set(_MODE, _COMMAND_MODE)
+        if not self._fill and not self._uart.any():
+            work()
+        await self._set(_MODE, _CONTINUOUS) or await self._set(_MODE, _CONTINUOUS)
+        self._held = False
+
     async def run(self, pulse):
         """Start the module and read it for ever; a module that falls silent is started again. `pulse()` shows progress."""
         await asyncio.sleep_ms(_SETTLE_MS)
@@ -313,6 +329,8 @@ class Gm65:
                 wait_ms = _AFTER_NOISE_MS if self._noisy else _SILENCE_MS
                 n = await asyncio.wait_for_ms(self._stream.readinto(self._input), wait_ms)
             except asyncio.TimeoutError:
+                if self._held:
+                    continue
                 reply = await self._get(_MODE, 1) or await self._get(_MODE, 1)
                 if reply is None or reply[0] != _CONTINUOUS:
                     return

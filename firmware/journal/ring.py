@@ -32,6 +32,9 @@ EVENT = const(1)  # SCAN and what else people do
 INCIDENT = const(2)  # INCIDENT and CHANGE: one sector is kept for them under the policy `refuse`
 
 _MAGIC = b"CHT1"
+# The CRC of bytes that end with their own CRC is one number: compared with it, no big integer is made for each header.
+_CRC_OF_WHOLE = const(0x2144DF1C)
+_CRC_OF_FRAME = const(0x41D9)  # the upper half of it, where only the lower half of the CRC stands behind the bytes
 _BLANK = memoryview(b"\xff" * _CHUNK_BYTES)
 _HEADER = "<4sII8s32s"
 
@@ -64,29 +67,40 @@ class Ring:
         self.epoch = None
         self._intro = None
         self._frames = bytearray(_EPOCH_FRAME_BYTES + 2 * (_OVERHEAD_BYTES + _MAX_PLAINTEXT_BYTES))
-        self._back = bytearray(len(self._frames))
+        # Views made once: recovery reads thousands of times, and must not fill the heap with slices.
+        self._back = memoryview(bytearray(len(self._frames)))
+        self._first = self._back[:1]
+        self._head = self._back[:HEADER_BYTES]
+        self._magic = self._back[:4]
+        self._checked = self._back[:56]
 
     # Reading
 
     def index(self, sequence):
         return (sequence - 1) % self.sectors
 
+    def _sequence(self, index):
+        """Sequence of a sector, whose header lies in the read buffer then; 0 where no header checks."""
+        head = self._head
+        self.flash.readblocks(index, head, 0)
+        sequence = head[8] | head[9] << 8 | head[10] << 16 | head[11] << 24
+        if self._magic != _MAGIC or crc32(self._checked) != _CRC_OF_WHOLE or self.index(sequence) != index:
+            return 0
+        return sequence
+
     def header(self, index):
         """(generation, sequence, released, public key) of a sector, or None where no header checks."""
-        head = memoryview(self._back)[:HEADER_BYTES]
-        self.flash.readblocks(index, head, 0)
-        magic, generation, sequence, _, key = struct.unpack_from(_HEADER, head, 0)
-        if magic != _MAGIC or sequence == 0 or self.index(sequence) != index:
+        sequence = self._sequence(index)
+        if not sequence:
             return None
-        if crc32(head[:52]) != struct.unpack_from("<I", head, 52)[0]:
-            return None
-        return generation, sequence, head[_RELEASE_OFFSET] == 0, key
+        head = self._head
+        return struct.unpack_from("<I", head, 4)[0], sequence, head[_RELEASE_OFFSET] == 0, head[20:52]
 
     def _blank(self, index, start):
         """True when every byte of the sector from `start` on reads 0xFF."""
         while start < SECTOR_BYTES:
             n = min(_CHUNK_BYTES, SECTOR_BYTES - start)
-            chunk = memoryview(self._back)[:n]
+            chunk = self._back[:n]
             self.flash.readblocks(index, chunk, start)
             if chunk != _BLANK[:n]:
                 return False
@@ -97,8 +111,11 @@ class Ring:
         """Offset behind the last programmed byte of a sector; of the head, the append position."""
         if self.sequence and index == self.index(self.sequence) and self.offset < SECTOR_BYTES:
             return self.offset
+        return self._programmed(index)
+
+    def _programmed(self, index):
         stop = SECTOR_BYTES
-        chunk = memoryview(self._back)
+        chunk = self._back
         while stop > HEADER_BYTES:
             start = max(HEADER_BYTES, stop - 256)
             n = stop - start
@@ -111,17 +128,16 @@ class Ring:
 
     def frame_at(self, index, offset):
         """Length of the valid frame at this place (it lies in the read buffer then), 0 where it is blank, -1 where broken."""
-        back = memoryview(self._back)
-        self.flash.readblocks(index, back[:1], offset)
-        n = back[0]
+        self.flash.readblocks(index, self._first, offset)
+        n = self._first[0]
         if n == 0xFF:
             return 0
         length = _EPOCH_FRAME_BYTES if n == _EPOCH_MARK else n + _OVERHEAD_BYTES
         if n == 0 or _MAX_PLAINTEXT_BYTES < n < _EPOCH_MARK or offset + length > SECTOR_BYTES:
             return -1
-        self.flash.readblocks(index, back[:length], offset)
-        good = crc32(back[: length - 2]) & 0xFFFF == back[length - 2] | back[length - 1] << 8
-        return length if good else -1
+        frame = self._back[:length]
+        self.flash.readblocks(index, frame, offset)
+        return length if crc32(frame) >> 16 == _CRC_OF_FRAME else -1
 
     def walk(self, index, offset, key, limit):
         """Follow whole frames from `offset` while they end at or before `limit`.
@@ -143,24 +159,26 @@ class Ring:
         """Read every header, find the head and the place where append goes on. Writes nothing."""
         best = 0
         for index in range(self.sectors):
-            found = self.header(index)
-            if found is None:
+            sequence = self._sequence(index)
+            if sequence:
+                self.state[index] = UNRELEASED if self._head[_RELEASE_OFFSET] else _RELEASED
+                best = max(best, sequence)
+            else:
                 # A header alone, cut while it was programmed, is not data; anything behind it is.
                 self.state[index] = _FREE if self._blank(index, HEADER_BYTES) else DAMAGED
-                continue
-            generation, sequence, released, key = found
-            self.state[index] = _RELEASED if released else UNRELEASED
-            if sequence > best:
-                best = sequence
-                self.generation = generation
-                self.key = bytes(key)
         self.sequence = best
         if best:
+            found = self.header(self.index(best))
+            if found is None:
+                self.recover()  # cells touched by a power cut read otherwise now: this header is none
+                return
+            self.generation = found[0]
+            self.key = bytes(found[3])
             self._recover_head(self.index(best))
 
     def _recover_head(self, index):
         self.offset, self.key = self.walk(index, HEADER_BYTES, self.key, SECTOR_BYTES)
-        places = range(HEADER_BYTES, SECTOR_BYTES)
+        places = range(HEADER_BYTES, self._programmed(index))
         if self.offset == HEADER_BYTES and not any(self.frame_at(index, at) > 0 for at in places):
             # No valid frame at all, behind a broken first one neither: opened again under its own number, so that a
             # brown-out loop does not eat the ring.
@@ -256,18 +274,20 @@ class Ring:
         return sequence != 0 and (self._overwrite or not self._unsent(index))
 
     def prepare(self):
-        """Erase the sector that comes next (45 to 400 ms); only through the flash gate. True when one is ready."""
-        while self.wants_erase():
+        """Erase the sector that comes next (45 to 400 ms); only through the flash gate. True when one is ready.
+
+        One erase a call: a sector that fails is given up, and the next one waits for its own turn at the gate.
+        """
+        if self.wants_erase():
             sequence, index = self._next()
             if self._unsent(index):
                 self.lost += 1
             try:
                 self.flash.ioctl(_ERASE, index)
+                self.state[index] = _FREE
+                self._ready = sequence
             except OSError:
                 self._give_up(index)
-                continue
-            self.state[index] = _FREE
-            self._ready = sequence
         return self._ready != 0
 
     def _give_up(self, index):
@@ -276,7 +296,7 @@ class Ring:
 
     def _write(self, index, data, offset):
         """Program bytes and read them back; True when they are there."""
-        back = memoryview(self._back)[: len(data)]
+        back = self._back[: len(data)]
         try:
             self.flash.writeblocks(index, data, offset)
             self.flash.readblocks(index, back, offset)
@@ -356,4 +376,5 @@ class Ring:
 
     def unreleased(self):
         """Number of sectors that hold data the collector has not confirmed."""
-        return sum(1 for index in range(self.sectors) if self._unsent(index))
+        states = bytes(self.state)
+        return states.count(b"\x01") + states.count(b"\x03")  # UNRELEASED, DAMAGED

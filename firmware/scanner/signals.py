@@ -10,12 +10,15 @@ RECORDED = (colours.GREEN, ((2700, 150), (0, 650)))
 REPEAT = (colours.GREEN, ((2000, 40), (0, 260)))
 NOT_A_CARD = (colours.YELLOW, ((900, 120), (0, 80), (900, 120), (0, 480)))
 FAULT = (colours.RED, ((300, 150), (0, 100), (300, 150), (0, 100), (300, 150), (0, 350)))
+NO_ROOM = (colours.RED, ((700, 500), (0, 100), (700, 500), (0, 100)))
 
 # What the lamp says while no card is shown: (first colour, ms, second colour, ms).
 STARTING = (colours.BLUE, 300, colours.OFF, 300)
 READY = (colours.GREEN, 2000, colours.GREEN, 2000)
 OFFLINE = (colours.GREEN, 1900, colours.BLUE, 100)
 BACKLOG = (colours.GREEN, 1000, colours.YELLOW, 1000)
+FILLING = (colours.YELLOW, 1500, colours.GREEN, 500)
+ALMOST_FULL = (colours.YELLOW, 1500, colours.RED, 500)
 FULL = (colours.RED, 250, colours.YELLOW, 250)
 BROKEN = (colours.RED, 1000, colours.OFF, 1000)
 

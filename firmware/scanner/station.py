@@ -12,8 +12,14 @@ from scanner import signals, verdict
 _TICK_MS = const(1000)
 _SILENCE_MS = const(3000)  # no card for so long: the flash gate is open
 _AFTER_VERDICT_MS = const(250)  # the beep is over; the module pauses 1 s between reads, an erase takes 0.4 s at most
+_LONG_AGO_MS = const(-0x20000000)
+# Share of the journal, in percent, from which on the lamp and a HEALTH record give warning.
+_FILLING = const(80)
+_ALMOST_FULL = const(95)
 _EPOCH_MS = const(24 * 3600 * 1000)
 _SLICE_MS = const(20)
+_PAUSE = const(1)
+_SILENCE = const(2)
 _BACKLOG_SECTORS = const(4)
 _CAUSE_NEW_KEY = const(8)
 _SCAN_BYTES = const(80)
@@ -52,6 +58,7 @@ class Station:
         self._verdict = asyncio.Event()
         self._clock_sequence = 0
         self._health_ms = None
+        self._fill = 0  # percent of the journal that takes nothing new
         self._untold = []
 
     def connect(self, reader, shipper, supervisor, rssi):
@@ -68,8 +75,7 @@ class Station:
         clock = self._clock
         now = clock.uptime_ms()
         if not self.ready:
-            self.not_ready += 1
-            self._signals.play(signals.FAULT)
+            self._refuse()
             return
         scheme, packed = self._cards.identify(bytes(payload))
         key = bytes((scheme,)) + packed
@@ -85,13 +91,18 @@ class Station:
             self.scans += 1
             self._rules.recorded(key, now)
         else:
-            signal = signals.FAULT
-            self.not_ready += 1
             self.ready = False  # until the chores find a sector again
+            self._refuse()
+            return
         self._signals.play(signal)
         self._scanned_ms = clock.uptime_ms()
         self.longest_verdict_ms = max(self.longest_verdict_ms, self._scanned_ms - now)
         self._verdict.set()
+
+    def _refuse(self):
+        """This card cannot be kept: say so, and count it."""
+        self.not_ready += 1
+        self._signals.play(signals.NO_ROOM if self.ring.full() else signals.FAULT)
 
     def _append(self, n, rank):
         """Put the n bytes of record in the buffer into the journal; True when they are there."""
@@ -145,6 +156,7 @@ class Station:
             (12, self._supervisor.longest_loop_ms),
             (13, self.longest_verdict_ms),
             (14, self._reader.state),
+            (16, self._fill),
         ]
         if rssi is not None:
             pairs += [(5, 1), (6, rssi)]
@@ -187,23 +199,44 @@ class Station:
     def _show_state(self):
         self.ready = self.ring.accepts(_SCAN_BYTES, journal.EVENT) and self._reader.reading()
         self._started = self._started or self.ready
+        unreleased = self.ring.unreleased()
+        before = self._fill
+        self._fill = fill = (unreleased + self.ring.unusable) * 100 // self.ring.sectors
+        if before < _FILLING <= fill or before < _ALMOST_FULL <= fill:
+            self._health_ms = _LONG_AGO_MS  # the centre is to know at once
         if self.ring.full():
             state = signals.FULL
         elif not self.ready:
             state = signals.BROKEN if self._started or self._reader.silent() else signals.STARTING
+        elif fill >= _FILLING:
+            state = signals.FILLING if fill < _ALMOST_FULL else signals.ALMOST_FULL
         elif self._shipper.online():
             state = signals.READY
         else:
-            state = signals.BACKLOG if self.ring.unreleased() > _BACKLOG_SECTORS else signals.OFFLINE
+            state = signals.BACKLOG if unreleased > _BACKLOG_SECTORS else signals.OFFLINE
         self._signals.state = state
 
-    async def _gate(self):
-        """Wait for a chore's turn; True when the flash gate is open: just after a verdict, or in silence."""
-        if not await happens(self._verdict, _TICK_MS):
-            return self._clock.uptime_ms() - self._scanned_ms >= _SILENCE_MS and not self._reader.partial()
-        self._verdict.clear()
-        await asyncio.sleep_ms(_AFTER_VERDICT_MS)
-        return not self._reader.partial()
+    async def _turn(self):
+        """Wait for a chore's turn: _PAUSE just after a verdict, _SILENCE when no card has come for a while, else 0."""
+        turn = _PAUSE
+        if await happens(self._verdict, _TICK_MS):
+            self._verdict.clear()
+            await asyncio.sleep_ms(_AFTER_VERDICT_MS)
+        elif self._clock.uptime_ms() - self._scanned_ms >= _SILENCE_MS:
+            turn = _SILENCE
+        else:
+            return 0
+        return 0 if self._reader.partial() else turn
+
+    async def _gate(self, turn, erase):
+        """The flash gate: `erase()` stops the CPU for 400 ms at most while the module reads no card.
+
+        After a verdict the module pauses by itself; in silence a card may come at any moment, so it is held.
+        """
+        if turn == _PAUSE:
+            erase()
+        else:
+            await self._reader.hold(erase)
 
     async def run(self, new_epoch, pulse):
         """The chores: erase ahead through the gate, write what is due about the board, renew the key, show the state."""
@@ -211,13 +244,15 @@ class Station:
             pulse()
             ring = self.ring
             if not self._started and ring.wants_erase():
-                ring.prepare()  # at boot nobody has been told yet to show a card
+                while ring.wants_erase():
+                    ring.prepare()  # at boot nobody has been told yet to show a card
                 # Something is said at once, so that the next boot finds room and need not erase another.
                 self.tell(journal.TELEMETRY, records.note, records.INFO, "new sector")
             self._show_state()
-            if await self._gate():
+            turn = await self._turn()
+            if turn:
                 if ring.wants_erase():
-                    ring.prepare()
+                    await self._gate(turn, ring.prepare)
                 self._write_untold()
                 self._write_clock()
                 self._write_health()

@@ -216,7 +216,7 @@ class Shipper:
             ring.release(index, sequence)
         elif key is not None:
             place = (generation, sequence, end, key)
-            if not self._stored or self._stored[0] != generation or place[1:3] > self._stored[1:3]:
+            if not self._stored or self._stored[:2] != place[:2] or end > self._stored[2]:
                 self._stored = place
 
     def _halve(self):

@@ -15,6 +15,8 @@ from host_tools.simulator.world import World
 
 # Signals that stand for exactly one record in flash, and the verdicts of such records.
 KEPT_SIGNALS = ("recorded", "not_card")
+# Signals that say "not recorded".
+LOST_SIGNALS = ("fault", "full")
 REPEAT_VERDICT = 8
 HEALTH_DROPPED = 10
 # Between a code's last byte and its signal.
@@ -249,7 +251,7 @@ def judge_door(world: World, checkpoint: Checkpoint) -> DoorResult:
     ends = {down.boot for down in log.downs}
     for read in log.reads:
         if read.signal is not None:
-            if read.signal.name != "fault":
+            if read.signal.name not in LOST_SIGNALS:
                 door.latency_us.append(read.signal.at_us - read.at_us)
         elif read.ready and read.boot not in ends and read.at_us < world.kernel.now_us - 1_000_000:
             door.unanswered += 1
@@ -279,7 +281,7 @@ def judge_expectations(world: World, doors: list[DoorResult]) -> list[str]:
         sums.update(watchdog_resets=door.watchdog_resets, forged=door.figures["forged"], unanswered=door.unanswered)
         sums.update(dropped=door.figures["health"].get(HEALTH_DROPPED, 0))
     broken = [f"{door.name}: {problem}" for door in doors for problem in door.problems]
-    names = ("shown", "read", "recorded", "not_card", "repeat", "refused", "fault", "collected", "lost")
+    names = ("shown", "read", "recorded", "not_card", "repeat", "refused", "fault", "full", "collected", "lost")
     for name in (*names, "power_cuts", "torn_programs", "watchdog_resets", "unanswered"):
         wanted = getattr(expect, name)
         if wanted is not None and sums[name] != wanted:

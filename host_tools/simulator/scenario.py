@@ -118,6 +118,7 @@ class Expect:
     repeat: int | None = None
     refused: int | None = None
     fault: int | None = None
+    full: int | None = None
     collected: int | None = None
     lost: int = 0
     power_cuts: int | None = None

@@ -1,5 +1,6 @@
 """The scan module's driver inside MicroPython: bytes cut anywhere, noise, half frames, and never a wrong card."""
 
+import asyncio
 import random
 
 from drivers.gm65 import Gm65, crc16
@@ -238,3 +239,43 @@ def test_long_line_is_dropped_and_counted():
     reader.feed(b"ok\r")
     reader.gap()
     assert got == [b"ok"]
+
+
+class Module:
+    """A UART whose other end acknowledges each command; round the first acknowledgement it sends `before` and `after`."""
+
+    def __init__(self, before=b"", after=b""):
+        self.sent = []
+        self.before, self.after = before, after
+        self.out = b""
+
+    def any(self):
+        return len(self.out)
+
+    def readinto(self, buffer):
+        n = min(len(buffer), len(self.out))
+        buffer[:n] = self.out[:n]
+        self.out = self.out[n:]
+        return n
+
+    def write(self, data):
+        self.sent.append(bytes(data[6:-2]))
+        self.out += self.before + ACK + self.after
+        self.before = self.after = b""
+
+
+def hold(module):
+    """What the driver had sent and read when the work was done, or None where it was not."""
+    got, done = [], []
+    reader = Gm65(module, lambda payload: got.append(bytes(payload)))
+    reader.state = 1
+    asyncio.run(reader.hold(lambda: done.append((list(module.sent), list(got)))))
+    assert module.sent[-1] == b"\x16", "the module reads again"
+    assert not reader._held
+    return done[0] if done else None
+
+
+def test_the_module_is_held_while_the_cpu_stands_still():
+    assert hold(Module()) == ([b"\x15"], [])
+    assert hold(Module(frame(NATIONAL))) == ([b"\x15"], [NATIONAL]), "a code on its way comes first"
+    assert hold(Module(b"", frame(NATIONAL)[:9])) is None, "no work while half a code waits for its rest"

@@ -26,7 +26,7 @@ class Played:
         self.programmed = []
 
     def play(self, signal):
-        name = [n for n in ("RECORDED", "REPEAT", "NOT_A_CARD", "FAULT") if getattr(signals, n) is signal][0]
+        name = [n for n in ("RECORDED", "REPEAT", "NOT_A_CARD", "FAULT", "NO_ROOM") if getattr(signals, n) is signal][0]
         self.names.append(name)
         self.programmed.append(self.flash.programmed_bytes)
 
@@ -48,8 +48,14 @@ class Reader:
     def silent(self):
         return not self.alive
 
+    held = 0
+
     def partial(self):
         return False
+
+    async def hold(self, work):
+        self.held += 1
+        work()
 
 
 class Shipper:
@@ -148,7 +154,7 @@ def test_a_flash_that_fails_is_never_silence():
 
 
 def test_the_lamp():
-    door = Door()
+    door = Door(sectors=24)
     say = lambda: (door.station._show_state(), door.played.state)[1]  # noqa: E731
     assert say() is signals.STARTING
     door.reader.alive = False
@@ -165,15 +171,22 @@ def test_the_lamp():
         assert door.show(n) == "RECORDED"
         n += 1
     assert say() is signals.BACKLOG
+    warned = []
     while door.show(n) == "RECORDED":
         n += 1
         door.ring.prepare()
-        door.station._show_state()
+        if say() not in warned:
+            warned.append(say())
+            print(door.ring.unreleased(), "sectors:", warned[-1])
+        percent = door.ring.unreleased() * 100 // 24
+        assert (say() is signals.FILLING) == (80 <= percent < 95), percent
+        assert (say() is signals.ALMOST_FULL) == (percent >= 95) or say() is signals.FULL
+    assert warned == [signals.BACKLOG, signals.FILLING, signals.ALMOST_FULL, signals.FULL]
     assert say() is signals.FULL
-    assert not door.station.ready and door.show(n) == "FAULT"
+    assert not door.station.ready and door.show(n) == "NO_ROOM"
     door.reader.alive = False
     assert say() is signals.FULL, "full is said first: the guard can do something about it"
-    for sequence in (1, 2, 3):
+    for sequence in range(1, 20):
         door.ring.release(door.ring.index(sequence), sequence)
     assert say() is signals.BROKEN
     door.reader.alive = True
@@ -182,13 +195,14 @@ def test_the_lamp():
 
 
 def test_signals_differ_in_two_of_colour_rhythm_and_pitch():
-    every = [signals.RECORDED, signals.REPEAT, signals.NOT_A_CARD, signals.FAULT]
+    every = [signals.RECORDED, signals.REPEAT, signals.NOT_A_CARD, signals.FAULT, signals.NO_ROOM]
     for i, (colour, steps) in enumerate(every):
         for other_colour, other_steps in every[i + 1 :]:
             rhythm = [ms for _, ms in steps] != [ms for _, ms in other_steps]
             pitch = steps[0][0] != other_steps[0][0]
             assert rhythm + pitch + (colour != other_colour) >= 2
     states = [signals.STARTING, signals.READY, signals.OFFLINE, signals.BACKLOG, signals.FULL, signals.BROKEN]
+    states += [signals.FILLING, signals.ALMOST_FULL]
     assert len(set(states)) == len(states)
 
 
@@ -251,6 +265,31 @@ def test_health_and_clock_are_written_once_known():
     door.station._write_clock()
     door.station._write_health()
     assert door.flash.programmed_bytes == after, "and then only when due"
+
+
+def test_a_warning_is_told_at_once():
+    door = Door(sectors=20).open()
+    door.clock.reading(1_700_000_000_000, 40, 3)
+    door.station._write_health()
+    n, told = 0, []
+    while len(told) < 2:
+        door.ring.prepare()
+        door.station._show_state()
+        before = door.flash.programmed_bytes
+        door.station._write_health()
+        if door.flash.programmed_bytes > before:
+            told.append(door.ring.unreleased() * 100 // 20)
+        assert door.show(n) == "RECORDED"
+        n += 1
+    assert told == [80, 95]
+
+
+def test_the_flash_gate_holds_the_module_in_silence():
+    door = Door().open()
+    erased = []
+    asyncio.run(door.station._gate(1, lambda: erased.append(door.reader.held)))
+    asyncio.run(door.station._gate(2, lambda: erased.append(door.reader.held)))
+    assert erased == [0, 1], "after a verdict the module pauses by itself; in silence it is held"
 
 
 def test_the_next_days_key_is_made_in_slices():

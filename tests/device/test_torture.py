@@ -32,7 +32,7 @@ MUTANTS = {
         "            if self.key != epoch.public:",
         "            if False and self.key != epoch.public:",
     ),
-    "the oldest sector taken for the head": ("            if sequence > best:", "            if not best or sequence < best:"),
+    "the oldest sector taken for the head": ("max(best, sequence)", "min(best or sequence, sequence)"),
     "a walk that forgets the epoch frame's length": ("            offset += length\n", "            offset += length + 1\n"),
     "erased though nobody has it": ("return sequence != 0 and (self._overwrite or", "return sequence != 0 and (True or"),
 }
