@@ -34,7 +34,8 @@ INCIDENT = const(2)  # INCIDENT and CHANGE: one sector is kept for them under th
 _MAGIC = b"CHT1"
 # The CRC of bytes that end with their own CRC is one number: compared with it, no big integer is made for each header.
 _CRC_OF_WHOLE = const(0x2144DF1C)
-_CRC_OF_FRAME = const(0x41D9)  # the upper half of it, where only the lower half of the CRC stands behind the bytes
+_CRC_BYTE_2 = const(0xD9)  # of it, where only the lower half of the CRC stands behind the bytes
+_CRC_BYTE_3 = const(0x41)
 _BLANK = memoryview(b"\xff" * _CHUNK_BYTES)
 _HEADER = "<4sII8s32s"
 
@@ -69,7 +70,8 @@ class Ring:
         self._frames = bytearray(_EPOCH_FRAME_BYTES + 2 * (_OVERHEAD_BYTES + _MAX_PLAINTEXT_BYTES))
         # Views made once: recovery reads thousands of times, and must not fill the heap with slices.
         self._back = memoryview(bytearray(len(self._frames)))
-        self._first = self._back[:1]
+        self._first = self._frame = self._back[:1]
+        self._sum = bytearray(4)
         self._head = self._back[:HEADER_BYTES]
         self._magic = self._back[:4]
         self._checked = self._back[:56]
@@ -135,9 +137,12 @@ class Ring:
         length = _EPOCH_FRAME_BYTES if n == _EPOCH_MARK else n + _OVERHEAD_BYTES
         if n == 0 or _MAX_PLAINTEXT_BYTES < n < _EPOCH_MARK or offset + length > SECTOR_BYTES:
             return -1
-        frame = self._back[:length]
+        frame = self._frame
+        if len(frame) != length:
+            frame = self._frame = self._back[:length]
         self.flash.readblocks(index, frame, offset)
-        return length if crc32(frame) >> 16 == _CRC_OF_FRAME else -1
+        struct.pack_into("<I", self._sum, 0, crc32(frame))
+        return length if self._sum[2] == _CRC_BYTE_2 and self._sum[3] == _CRC_BYTE_3 else -1
 
     def walk(self, index, offset, key, limit):
         """Follow whole frames from `offset` while they end at or before `limit`.
@@ -178,8 +183,9 @@ class Ring:
 
     def _recover_head(self, index):
         self.offset, self.key = self.walk(index, HEADER_BYTES, self.key, SECTOR_BYTES)
-        places = range(HEADER_BYTES, self._programmed(index))
-        if self.offset == HEADER_BYTES and not any(self.frame_at(index, at) > 0 for at in places):
+        if self.offset == HEADER_BYTES and not any(
+            self.frame_at(index, at) > 0 for at in range(HEADER_BYTES, self._programmed(index))
+        ):
             # No valid frame at all, behind a broken first one neither: opened again under its own number, so that a
             # brown-out loop does not eat the ring.
             self._reopen = self.sequence
