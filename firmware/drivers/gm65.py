@@ -301,11 +301,13 @@ class Gm65:
             work()
             return
         self._held = True
-        await self._set(_MODE, _COMMAND_MODE)
-        if not self._fill and not self._uart.any():
-            work()
-        await self._set(_MODE, _CONTINUOUS) or await self._set(_MODE, _CONTINUOUS)
-        self._held = False
+        try:
+            await self._set(_MODE, _COMMAND_MODE)
+            if not self._fill and not self._uart.any():
+                work()
+        finally:
+            await self._set(_MODE, _CONTINUOUS) or await self._set(_MODE, _CONTINUOUS)
+            self._held = False
 
     async def run(self, pulse):
         """Start the module and read it for ever; a module that falls silent is started again. `pulse()` shows progress."""
