@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from host_tools.bench import figures, runs, storage
+from host_tools.bench import figures, journal, runs, storage
 from host_tools.bench.figures import ROOT, Figure, Firmware, as_json
 from host_tools.bench.table import table
 from host_tools.errors import EXIT_ENVIRONMENT, EXIT_OK
@@ -25,6 +25,8 @@ def measure() -> tuple[list[Figure], list[str]]:
         ("sizes", lambda: figures.sizes(firmware)),
         ("heap", lambda: figures.heap(firmware)),
         ("recovery", lambda: figures.recovery(firmware)),
+        ("full journal", lambda: journal.full(firmware)),
+        ("append", lambda: journal.append(firmware)),
         ("demo", lambda: runs.demo(found)),
         ("wear", runs.wear),
         ("storage", storage.storage),

@@ -85,11 +85,6 @@ class _Counts:
         self.programmed_bytes = counts.programmed_bytes
         self.erases = sum(erases for sector, erases in counts.erases_by_sector.items() if first <= sector < end)
 
-    def take_before(self, world: World) -> None:
-        """Called each virtual second: the last call before anybody comes counts."""
-        if world.kernel.now_us <= _COUNT_FROM_US:
-            self.take(world)
-
 
 def wear() -> list[Figure]:
     """A few hundred scans at one door with its uplink: what they cost the flash, all records and marks included."""
@@ -103,7 +98,9 @@ def wear() -> list[Figure]:
     )
     before, after = _Counts(), _Counts()
     with Run(scenario) as run:
-        outcome = run.play(before.take_before)
+        run.world.kernel.run(_COUNT_FROM_US)  # the board has started, and nobody has come yet
+        before.take(run.world)
+        outcome = run.play()
         after.take(run.world)
     if outcome.broken:
         raise RuntimeError("; ".join(outcome.broken))

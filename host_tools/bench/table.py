@@ -46,5 +46,9 @@ def table(figures: list[Figure]) -> str:
             f"instr: instructions of the 32-bit MicroPython, × {INSTRUCTION_NS} ns; "
             f"stand-ins, their cost taken off: {stand_ins}",
         ),
+        say(
+            "flash: thời gian điển hình của data sheet, trong ngoặc là tệ nhất",
+            "flash: times of the data sheet, typical and, in brackets, worst",
+        ),
     ]
     return "\n".join(lines)

@@ -52,6 +52,8 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(bench.runs, "demo", lambda metered: [])
     monkeypatch.setattr(bench.runs, "wear", list)
     monkeypatch.setattr(bench.storage, "storage", list)
+    for name in ("append", "full"):
+        monkeypatch.setattr(bench.journal, name, lambda firmware: [])
     monkeypatch.setattr(bench, "REPORT", tmp_path / "build" / "bench.json")
     return tmp_path / "build" / "bench.json"
 

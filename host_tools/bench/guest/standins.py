@@ -1,6 +1,8 @@
 """What the metered runtime lacks: chip modules, AES, and the part of asyncio that plain functions use."""
 
+import struct
 import sys
+from binascii import crc32
 
 import host
 
@@ -65,6 +67,61 @@ class Partition:
             self.cells[start : start + SECTOR_BYTES] = _BLANK
             self.operations.append("erase")
             return 0
+        return self.sectors
+
+
+class Quiet:
+    """A flash over `cells` that takes nothing of the heap: it moves byte by byte."""
+
+    def __init__(self, sectors, cells):
+        self.sectors = sectors
+        self.cells = cells
+
+    def readblocks(self, block, buffer, offset=0):
+        start = block * SECTOR_BYTES + offset
+        for at in range(len(buffer)):
+            buffer[at] = self.cells[start + at]
+
+    def writeblocks(self, block, data, offset):
+        start = block * SECTOR_BYTES + offset
+        for at in range(len(data)):
+            self.cells[start + at] = data[at]
+
+    def ioctl(self, operation, argument):
+        if operation == 6:
+            start = argument * SECTOR_BYTES
+            for at in range(SECTOR_BYTES):
+                self.cells[start + at] = 0xFF
+            return 0
+        return self.sectors
+
+
+class Full:
+    """A journal of any size whose sectors all hold what `cells` holds, each under its own sequence; counts reads."""
+
+    def __init__(self, sectors, cells):
+        self.sectors = sectors
+        self.cells = cells
+        self.read_bytes = 0
+        # Of each header what differs: its sequence, and the CRC of the whole.
+        self.heads = bytearray(8 * sectors)
+        head = bytearray(cells[:52])
+        for index in range(sectors):
+            struct.pack_into("<I", head, 8, index + 1)
+            struct.pack_into("<II", self.heads, 8 * index, index + 1, crc32(head))
+
+    def readblocks(self, block, buffer, offset=0):
+        for at in range(len(buffer)):
+            place = offset + at
+            if 8 <= place < 12:
+                buffer[at] = self.heads[8 * block + place - 8]
+            elif 52 <= place < 56:
+                buffer[at] = self.heads[8 * block + place - 48]
+            else:
+                buffer[at] = self.cells[place]
+        self.read_bytes += len(buffer)
+
+    def ioctl(self, operation, argument):
         return self.sectors
 
 

@@ -1,0 +1,76 @@
+"""What README.md and docs/journal-design.md say in figures, made from the figures, so that a test can hold them to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from host_tools.bench.figures import Figure
+
+_WAYS = ("storage_journal", "storage_littlefs", "storage_littlefs_20")
+# Title, bytes to the unit, and the unit.
+_RECOVERY = {
+    "recovery_read_bytes": ("flash read, 320 sectors (1280 KiB)", 1024, " KiB"),
+    "recovery_heap_bytes": ("heap allocated, 320 sectors", 1024, " KiB"),
+    "recovery_share": ("2048 sectors (8 MiB): growth, beside that of the sectors", 1, ""),
+}
+_FRONT = {
+    "card_flash_bytes": ("flash of an 18-digit card, uptime just under a year", 1, " bytes", 0),
+    "erases_before_beep": ("erases between card and beep", 1, "", 0),
+    "scan_instructions": ("first raw byte to buzzer, 74-byte national card", 1e6, " M instructions", 2),
+    "x25519_instructions": ("an X25519", 1e6, " M instructions", 0),
+    "mpy_bytes": ("`.mpy` files of the build together", 1024, " KiB", 1),
+    "heap_bytes": ("heap when all is loaded, 32-bit runtime", 1024, " KiB", 1),
+}
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def scan_table(figures: dict[str, Figure]) -> str:
+    """A scan, three ways; the instructions of littlefs stay open where its runtime cannot be metered."""
+    ways = [figures[key].detail for key in _WAYS]
+    append, line = (figures[f"{name}_instructions"].value / 1e6 for name in ("append", "line"))
+    open_figure = f"JSON line alone {line:.2f} M; littlefs not metered"
+    rows = [
+        ["per scan", "this journal", "littlefs, flush each", "littlefs, flush every 20"],
+        ["---"] * 4,
+        ["erases", *(f"{way['erases']:.4f}" for way in ways)],
+        ["bytes programmed", *(f"{way['programmed_bytes']:,.1f}" for way in ways)],
+        ["flash time, mean, ms: typical (worst)", *(f"{way['flash_ms']:.1f} ({way['flash_worst_ms']:.1f})" for way in ways)],
+        ["flash time before the beep, longest, ms", *(f"{way['longest_ms']:.1f} ({way['worst_ms']:.0f})" for way in ways)],
+        ["instructions, 32-bit runtime", f"{append:.2f} M", open_figure, "the same"],
+        ["heap to be collected, 64-bit runtime", *(f"{way['heap_bytes'] / 1024:.1f} KiB" for way in ways)],
+    ]
+    return "\n".join(map(_row, rows))
+
+
+def summary(figures: dict[str, Figure]) -> str:
+    """The journal against a flushed line, in a sentence."""
+    erases, written = (figures[key].detail["times"] for key in ("storage_erases", "storage_bytes"))
+    ratio, p99_ms = figures["programmed_ratio"].value, figures["append_p99_ms"].value
+    return (
+        f"That is {erases:.1f} times fewer erases and {written:.1f} times fewer bytes than a flushed line. "
+        f"{ratio:.4f} bytes are programmed for each byte of frames. "
+        f"The flash time of an append is {p99_ms:.1f} ms at the 99th percentile."
+    )
+
+
+def recovery_table(figures: dict[str, Figure]) -> str:
+    """Recovery of a full journal beside its bars."""
+    rows = [["recovery of a full journal", "measured", "bar", ""], ["---"] * 4]
+    for key, (title, unit_bytes, unit) in _RECOVERY.items():
+        figure = figures[key]
+        measured, bar = (f"{(value or 0) / unit_bytes:.1f}{unit}" for value in (figure.value, figure.bar))
+        rows.append([title, measured, f"≤ {bar}", "met" if figure.met else "MISSED"])
+    return "\n".join(map(_row, rows))
+
+
+def front_rows(figures: dict[str, Figure]) -> str:
+    """The metered rows of the table in README.md."""
+    rows = []
+    for key, (title, unit_size, unit, digits) in _FRONT.items():
+        figure = figures[key]
+        measured, bar = (f"{(value or 0) / unit_size:.{digits}f}{unit}" for value in (figure.value, figure.bar))
+        rows.append([title, measured, f"≤ {bar}" if figure.met else f"≤ {bar}: **missed**"])
+    return "\n".join(map(_row, rows))
