@@ -192,12 +192,13 @@ class Ring:
             self.state[index] = _FREE
             self.offset = SECTOR_BYTES
             return
+        # What is appended behind a release mark would never be sent: it must read blank as often as the tail.
+        opened = self.state[index] != _RELEASED
         for _ in range(_TAIL_READS):
-            if not self._blank(index, self.offset):
-                self.offset = SECTOR_BYTES
-                return
-        if self.state[index] == _RELEASED:
-            self.offset = SECTOR_BYTES  # what is appended behind a release mark would never be sent
+            unmarked = self._sequence(index) and self._head[_RELEASE_OFFSET] == 0xFF
+            opened = opened and unmarked and self._blank(index, self.offset)
+        if not opened:
+            self.offset = SECTOR_BYTES
 
     # Writing
 
@@ -207,23 +208,27 @@ class Ring:
         self._intro = intro
 
     def _following(self, sequence):
-        """(sequence, index) of the next sector that may be opened after `sequence`, or (0, 0).
+        """(sequence, index) of the next sector that may be opened after `sequence`, or (0, …).
 
-        A damaged sector keeps its number, so the number is passed over; its space serves again in the next round, once
-        it has been sent (under `overwrite`, also where nothing else is left).
+        A damaged sector that was sent (under `overwrite`, any) is passed over while a free or released one comes before
+        the oldest unreleased one. Else it is taken: so a brown-out in each boot's erase tears the same sector again, and
+        no further one.
         """
-        for step in range(2 * self.sectors):
+        spare = 0
+        for _ in range(self.sectors):
             sequence += 1
             index = self.index(sequence)
             state = self.state[index]
-            if state <= _RELEASED and self.closed(index):
+            if state == _DAMAGED_SENT or (state == DAMAGED and self._overwrite):
+                spare = spare or sequence
+            elif state == UNRELEASED and spare:
+                break
+            elif state <= _RELEASED and self.closed(index):
                 return sequence, index
-            if step >= self.sectors and (state == _DAMAGED_SENT or (state == DAMAGED and self._overwrite)):
-                return sequence, index
-        return 0, 0
+        return spare, self.index(spare)
 
     def _next(self):
-        """(sequence, index) of the sector to open next, or (0, 0) when none will do."""
+        """(sequence, index) of the sector to open next, or (0, …) when none will do."""
         if self._reopen and self.state[self.index(self._reopen)] == _FREE:
             return self._reopen, self.index(self._reopen)
         return self._following(self.sequence)

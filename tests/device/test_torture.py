@@ -25,8 +25,8 @@ OPERATION = st.one_of(
 # name: (what stands in journal/ring.py, what the mutant has instead).
 MUTANTS = {
     "append goes on behind a torn frame": (
-        "            if not self._blank(index, self.offset):",
-        "            if False and not self._blank(index, self.offset):",
+        "opened and unmarked and self._blank(index, self.offset)",
+        "opened and unmarked",
     ),
     "records of a new epoch without its frame": (
         "            if self.key != epoch.public:",
