@@ -10,8 +10,10 @@ from pathlib import Path
 
 from host_tools.errors import EXIT_OK, EXIT_PROMISE_BROKEN, UserError
 from host_tools.simulator import scenario as scenarios
+from host_tools.simulator import soak
 from host_tools.simulator.report import LiveTable, text
 from host_tools.simulator.run import REPOSITORY_FIRMWARE, Outcome, Run
+from host_tools.simulator.soak import SoakOutcome
 from host_tools.text import say
 
 SUMMARY = ("chạy một kịch bản trên bo ảo", "run a scenario on virtual boards")
@@ -32,6 +34,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, help=say("seed thay cho của kịch bản", "seed instead of the scenario's"))
     parser.add_argument(
+        "--days",
+        type=int,
+        help=say("chỉ chừng ấy ngày đầu của một kịch bản dài", "only so many first days of a long scenario"),
+    )
+    parser.add_argument(
         "--serve",
         action="store_true",
         help=say("chạy xong vẫn mở trang cho tới Ctrl-C", "keep the page up after the run, until Ctrl-C"),
@@ -45,11 +52,18 @@ def run(args: argparse.Namespace) -> int:
     scenario = scenarios.load(args.scenario)
     if args.seed is not None:
         scenario.seed = args.seed
+    if args.days is not None:
+        scenario.shorten(max(1, args.days))
     print(f"{scenario.name} (seed {scenario.seed})")
     with Run(scenario, firmware=args.firmware, keep=args.keep) as running:
         print(say(f"Trang của trung tâm: {running.page_url}", f"The centre's page: {running.page_url}"), flush=True)
-        outcome = running.play(LiveTable(running))
-        print("\n" + text(outcome), flush=True)
+        outcome: Outcome | SoakOutcome
+        if scenario.soak is None:
+            outcome = running.play(LiveTable(running))
+            print("\n" + text(outcome), flush=True)
+        else:
+            outcome = soak.play(running, day_lines=True)
+            print("\n" + outcome.text(), flush=True)
         if args.json is not None:
             _write_report(args.json, outcome)
         if args.serve:
@@ -65,7 +79,7 @@ def _interrupted(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _write_report(path: Path, outcome: Outcome) -> None:
+def _write_report(path: Path, outcome: Outcome | SoakOutcome) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(outcome.as_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

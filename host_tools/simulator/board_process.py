@@ -59,23 +59,18 @@ class VirtualBoard:
         self.on_flash: Callable[[int, int, bool], None] = lambda address, size, erase: None
         self.before_reset: Callable[[int], None] = lambda process_id: None
         self.state = OFF
-        self.boots = 0
         self.runtime_name = ""
         self.faults: list[str] = []
-        self.heap_high_water_bytes = 0
-        self.requests = 0
+        self.boots = self.requests = self.heap_high_water_bytes = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._wire: Wire | None = None
         self._events: list[tuple[int, int, int]] = []
-        self._must_look = False
+        self._must_look = self._waiting_for_events = self._interrupt = False
         self._inputs: dict[int, int] = {}
         self._wake: Event | None = None
         self._watchdog: Event | None = None
-        self._waiting_for_events = False
-        self._interrupt = False
-        self._watchdog_us = 0
-        self._waiting_cause = 0
-        self._planned_cut: PlannedCut | None = None
+        self._watchdog_us = self._waiting_cause = 0
+        self._planned_cuts: list[PlannedCut] = []
 
     # Power and resets.
 
@@ -171,7 +166,7 @@ class VirtualBoard:
 
     def plan_cut(self, plan: PlannedCut) -> None:
         """Let the power go inside a flash operation to come."""
-        self._planned_cut = plan
+        self._planned_cuts.append(plan)
 
     def set_input(self, pin: int, level: int) -> None:
         """An input pin changes."""
@@ -226,7 +221,7 @@ class VirtualBoard:
         self.state = RUNNING
         self._waiting_for_events = False
         try:
-            self._wire.reply(self._kernel.now_us, self._kernel.next_us(), value, payload, events, flags)
+            self._wire.reply(self._kernel.now_us, self._kernel.horizon_us(), value, payload, events, flags)
         except Died:
             self._died()
             return
@@ -381,10 +376,11 @@ class VirtualBoard:
             self.faults.append(f"{self.name}: {error}")
             self._resume_at(now_us, value=FLASH_ERROR)
             return
-        plan = self._planned_cut
-        if plan is not None and (operation.data is not None or not plan.programs_only):
+        kind = "erase" if operation.data is None else "program"
+        plan = next((plan for plan in self._planned_cuts if plan.inside in (kind, "any")), None)
+        if plan is not None:
             if plan.skip == 0:
-                self._planned_cut = None
+                self._planned_cuts.remove(plan)
                 self._kernel.at(now_us + int(operation.duration_us * plan.share), plan.cut)
             plan.skip -= 1
         address, size, erase = operation.address, operation.size, operation.data is None
@@ -397,7 +393,6 @@ class VirtualBoard:
 
     def _start_message(self) -> bytes:
         sectors = sorted(self.flash.unstable)
-        round_trip_us = 0 if self.link is None else self.link.round_trip_us
-        return self._keeping.start_message(
-            self._kernel.now_us, self._waiting_cause, self.flash.fd, self._ports, sectors, round_trip_us
-        )
+        back_us = 0 if self.link is None else self.link.round_trip_us
+        now_us, cause = self._kernel.now_us, self._waiting_cause
+        return self._keeping.start_message(now_us, cause, self.flash.fd, self._ports, sectors, back_us)

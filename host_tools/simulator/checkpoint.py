@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from host_tools.build.partitions import find, partition_map
+from host_tools.build.partitions import TABLE_BYTES, TABLE_OFFSET, decode_table, find
 from host_tools.simulator.board import _ops
 from host_tools.simulator.board_process import OFF, VirtualBoard
 from host_tools.simulator.crowd import Album, Showing
 from host_tools.simulator.flash import Flash
-from host_tools.simulator.kernel import Event, Kernel
+from host_tools.simulator.kernel import FOREVER_US, Event, Kernel
 from host_tools.simulator.links import Link
 from host_tools.simulator.runtime import Runtime
 from host_tools.simulator.scan_module import ScanModule
@@ -104,7 +104,7 @@ class Checkpoint:
         path = directory / "flash.bin"
         path.write_bytes(image)
         path.chmod(0o600)
-        self.partitions = partition_map(len(image))
+        self.partitions = decode_table(image[TABLE_OFFSET : TABLE_OFFSET + TABLE_BYTES])
         journal = find(self.partitions, "journal")
         self.journal = (journal.offset, journal.size)
         self.flash = Flash(path, random.Random(f"{seed} flash"), timing=timing, journal=self.journal)
@@ -148,6 +148,11 @@ class Checkpoint:
         self._hiding: Event | None = None
         self._cuts = 0
 
+    @property
+    def now_us(self) -> int:
+        """Virtual time."""
+        return self._kernel.now_us
+
     # Power.
 
     def power_on(self) -> None:
@@ -186,7 +191,9 @@ class Checkpoint:
         if self._hiding is not None:
             self._hiding.cancel()
         self.module.show(self._album.picture(showing))
-        self._hiding = self._kernel.after(showing.hold_ms * 1000, self._hide)
+        # A card taken away is noticed by nobody: the module only stops trying.
+        hides_us = self._kernel.now_us + showing.hold_ms * 1000
+        self._hiding = self._kernel.at(hides_us, self._hide, unnoticed_us=FOREVER_US)
 
     def _hide(self) -> None:
         self._showing = self._hiding = None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import io
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,12 +67,14 @@ class Album:
         return self._read[picture]
 
 
-def showings(scenario: Scenario) -> list[Showing]:
-    """Everything that is shown in a scenario, in order of time."""
-    found = [_shown(show) for show in scenario.shows]
-    for index, crowd in enumerate(scenario.crowds):
-        found += _crowd(crowd, random.Random(f"crowd {scenario.seed} {index}"))
-    return sorted(found, key=lambda showing: showing.at_ms)
+def showings(scenario: Scenario) -> Iterator[Showing]:
+    """Everything that is shown in a scenario, in order of time; a long run's are made as they come."""
+    single = sorted((_shown(show) for show in scenario.shows), key=lambda showing: showing.at_ms)
+    crowds = [
+        _crowd(crowd, random.Random(f"crowd {scenario.seed} {index}"), scenario.day_s * 1000)
+        for index, crowd in enumerate(scenario.crowds)
+    ]
+    return heapq.merge(single, *crowds, key=lambda showing: showing.at_ms)
 
 
 def _shown(show: Show) -> Showing:
@@ -118,7 +122,7 @@ def _showing(
     return Showing(board, at_ms, hold_ms, payload, medium, tuple(sorted(how.items())), scheme, name, label)
 
 
-def _crowd(crowd: Crowd, rng: random.Random) -> list[Showing]:
+def _crowd(crowd: Crowd, rng: random.Random, day_ms: int) -> Iterator[Showing]:
     hands: list[tuple[bytes, str, dict[str, Any], people.Card, str]] = []
     for index in range(crowd.people):
         who = people.person(crowd.first + index)
@@ -126,9 +130,8 @@ def _crowd(crowd: Crowd, rng: random.Random) -> list[Showing]:
         medium = crowd.media[index // len(crowd.kinds) % len(crowd.media)]
         how = {**(rng.choice(_WORN) if crowd.worn else {}), "seed": who.seed}
         hands.append((people.payload(kind, who), medium, how, people.expected(kind, who), f"{kind} {who.seed}"))
-    found = []
-    for index in range(crowd.count):
-        payload, medium, how, card, label = hands[index % len(hands)]
-        at_ms = crowd.from_ms + index * crowd.every_ms
-        found.append(_showing(crowd.board, at_ms, crowd.hold_ms, payload, medium, how, card, label))
-    return found
+    for day in range(crowd.days):
+        for index in range(crowd.count):
+            payload, medium, how, card, label = hands[index % len(hands)]
+            at_ms = crowd.from_ms + day * day_ms + index * crowd.every_ms
+            yield _showing(crowd.board, at_ms, crowd.hold_ms, payload, medium, how, card, label)

@@ -45,12 +45,13 @@ class Operation:
 
 @dataclass
 class PlannedCut:
-    """The power goes inside a flash operation to come: after `skip` others, when `share` of it is done."""
+    """The power goes inside a flash operation to come, a "program", an "erase" or "any": after `skip` others, when
+    `share` of it is done."""
 
     cut: Callable[[], None]
     share: float = 0.5
     skip: int = 0
-    programs_only: bool = True
+    inside: str = "program"
 
 
 class Flash:
@@ -72,6 +73,7 @@ class Flash:
         # Sector number -> mask of cells that read either way until the sector is erased.
         self.unstable: dict[int, bytearray] = {}
         self.worn_sectors: set[int] = set()
+        self.on_torn: Callable[[Operation], None] = lambda operation: None
         # Decides whether a program, by its index, fails without saying so.
         self.fails_silently: Callable[[Operation], bool] | None = None
         self._rng = rng
@@ -85,7 +87,11 @@ class Flash:
 
     def dump(self) -> bytes:
         """The whole image as its cells are now (undecided cells as they last settled)."""
-        return os.pread(self.fd, self.size, 0)
+        return self.cells(0, self.size)
+
+    def cells(self, address: int, size: int) -> bytes:
+        """A stretch of the image as its cells are now."""
+        return os.pread(self.fd, size, address)
 
     def _programmed_map(self, sector: int) -> bytearray:
         known = self._programmed.get(sector)
@@ -227,6 +233,7 @@ class Flash:
             self._check_program(operation, os.pread(self.fd, operation.size, operation.address))
             self._tear_program(operation, elapsed_us)
             self._count_program(operation)
+        self.on_torn(operation)
         return True
 
     def _tear_program(self, operation: Operation, elapsed_us: int) -> None:

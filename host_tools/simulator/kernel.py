@@ -28,14 +28,20 @@ class Kernel:
     def __init__(self) -> None:
         self.now_us = 0
         self._heap: list[tuple[int, int, Event]] = []
+        # The same events by the moment from which a board may notice them.
+        self._noticed: list[tuple[int, int, Event]] = []
         self._order = itertools.count()
         self.stopped = False
         self._until_us = FOREVER_US
 
-    def at(self, at_us: int, action: Callable[[], None]) -> Event:
-        """Run `action` at `at_us` (not before now), after everything already due at that microsecond."""
+    def at(self, at_us: int, action: Callable[[], None], *, unnoticed_us: int = 0) -> Event:
+        """Run `action` at `at_us` (not before now), after everything already due at that microsecond. Nothing of it
+        reaches a board sooner than `unnoticed_us` later."""
         event = Event(max(at_us, self.now_us), action)
-        heapq.heappush(self._heap, (event.at_us, next(self._order), event))
+        order = next(self._order)
+        heapq.heappush(self._heap, (event.at_us, order, event))
+        if unnoticed_us < FOREVER_US:
+            heapq.heappush(self._noticed, (event.at_us + unnoticed_us, order, event))
         return event
 
     def after(self, delay_us: int, action: Callable[[], None]) -> Event:
@@ -44,7 +50,13 @@ class Kernel:
 
     def next_us(self) -> int:
         """When the next event is due, or the run ends: nothing of the world happens before."""
-        heap = self._heap
+        return self._first_us(self._heap)
+
+    def horizon_us(self) -> int:
+        """Until then no board notices anything of the world."""
+        return self._first_us(self._noticed)
+
+    def _first_us(self, heap: list[tuple[int, int, Event]]) -> int:
         while heap and heap[0][2].action is None:
             heapq.heappop(heap)
         return min(heap[0][0], self._until_us) if heap else self._until_us

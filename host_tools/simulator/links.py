@@ -266,7 +266,9 @@ class Link:
             connection.up_arrival_us = arrival_us
         else:
             connection.down_arrival_us = arrival_us
-        self._kernel.at(arrival_us, lambda: self._arrived(connection, size, up, arrive))
+        # What arrives at the far end is noticed by the board when its answer is here.
+        unnoticed_us = self.round_trip_us // 2 if up else 0
+        self._kernel.at(arrival_us, lambda: self._arrived(connection, size, up, arrive), unnoticed_us=unnoticed_us)
 
     def _arrived(self, connection: _Connection, size: int, up: bool, arrive: Callable[[], None]) -> None:
         if connection.closed and not up:

@@ -25,7 +25,7 @@ else:
     import tomli as tomllib
 
 # Faults that last (`for_ms`, 0: to the end) and faults that happen once.
-LASTING = ("wifi_down", "black_hole", "dns_down", "portal", "forged", "collector_down")
+LASTING = ("wifi_down", "black_hole", "dns_down", "portal", "forged", "collector_down", "collector_restart")
 MOMENTARY = ("power_cut", "power_cut_in_program", "kills", "module_reboot", "uart_bytes", "noise", "ctrl_c")
 
 DEFAULT_CONFIG: dict[str, Any] = {
@@ -51,6 +51,7 @@ class BoardPlan:
     hardware: str = "esp32-devkitc"
     power_on_ms: int = 0
     drift_ppm: int = 0
+    journal_kib: int = 0  # 0: the journal that the partition map gives it
 
 
 @dataclass
@@ -87,6 +88,7 @@ class Crowd:
     kinds: list[str] = field(default_factory=lambda: ["qrqg", "cccd", "bhyt"])
     media: list[str] = field(default_factory=lambda: list(MEDIA))
     worn: bool = False  # some rotated, dim or blurred
+    days: int = 1  # again every day, so many days
 
 
 @dataclass
@@ -103,8 +105,10 @@ class Fault:
     count: int = 1  # kills: so many, at seeded moments up to `to_ms`
     to_ms: int = 0
     aimed: bool = False  # kills: every other one waits for the next flash operation and lands inside it
+    inside: str = ""  # kills: each of them waits for the next "program" or "erase"
     hex: str = ""
     size: int = 0  # noise: so many random bytes
+    days: int = 1  # again every day, so many days
 
 
 @dataclass
@@ -133,6 +137,17 @@ class Expect:
 
 
 @dataclass
+class Soak:
+    """A long run, judged by its ledger as it goes (ledger.py), and what must hold of it beyond any other run."""
+
+    heap_drift: float = 0.01  # between the least live heap of the first day and that of the last
+    boot_days: int = 7  # one boot at least lives through so many days, and its heap drifts as little
+    wear: float = 1.1  # erases of the most erased sector of the journal, over their mean
+    rounds: int = 10  # the wear is judged once the mean is so much
+    warm_scans: int = 200  # the heap of a boot counts once it has recorded so many, and the centre has answered it
+
+
+@dataclass
 class Scenario:
     """One run of the world."""
 
@@ -144,10 +159,24 @@ class Scenario:
     settle_s: int = 120
     flash_timing: str = "typical"
     heap: str = BOARD_HEAP
+    day_s: int = 86_400  # what `days` of crowds and faults counts in
     shows: list[Show] = field(default_factory=list)
     crowds: list[Crowd] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     expect: Expect = field(default_factory=Expect)
+    soak: Soak | None = None
+
+    def shorten(self, days: int) -> None:
+        """Let the run be only its first `days` days; of scans it is then to record the share of these days."""
+        expect, whole_s = self.expect, self.duration_s
+        self.duration_s = min(whole_s, days * self.day_s)
+        expect.min_recorded = expect.min_recorded * self.duration_s // whole_s
+        if self.soak is not None and self.duration_s < whole_s:
+            self.soak.boot_days = 0
+        for crowd in self.crowds:
+            crowd.days = max(0, min(crowd.days, days - crowd.from_ms // (self.day_s * 1000)))
+        for fault in self.faults:
+            fault.days = max(0, min(fault.days, days - fault.at_ms // (self.day_s * 1000)))
 
     @property
     def start_ms(self) -> int:
@@ -211,8 +240,6 @@ def _name(member: str) -> str:
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return _make(kind, value, where)
     if get_origin(kind) is list:
         if not isinstance(value, list):
             raise _wrong(where, say("phải là một danh sách", "must be a list"))
@@ -228,6 +255,9 @@ def _value(kind: Any, value: Any, where: str) -> Any:
                 raise _wrong(where, say("tên thanh ghi phải là hex", "a register is named in hex")) from None
         return value
     allowed = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    table = next((item for item in allowed if dataclasses.is_dataclass(item) and isinstance(item, type)), None)
+    if table is not None:
+        return _make(table, value, where)
     if float in allowed and type(value) is int:
         return float(value)
     if type(value) not in allowed:
@@ -277,6 +307,9 @@ def _check(scenario: Scenario, where: str) -> None:
         if fault.kind not in LASTING + MOMENTARY:
             raise _wrong(f"{where}: fault {index}", say(f"không có kind '{fault.kind}'", f"no kind '{fault.kind}'"))
         _check_hex(f"{where}: fault {index}", fault.hex)
+        if fault.inside not in ("", "program", "erase"):
+            said = say("inside là program hoặc erase", "inside is program or erase")
+            raise _wrong(f"{where}: fault {index}", said)
 
 
 def _check_names(where: str, kinds: list[str], media: list[str]) -> None:

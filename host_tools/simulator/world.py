@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import random
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,6 +14,7 @@ from urllib.parse import urlsplit
 from host_tools.build.bundle import compile_bundle
 from host_tools.build.identity import Identity
 from host_tools.build.image import assemble
+from host_tools.build.partitions import KIB, TABLE_OFFSET, encode_table, partition_map
 from host_tools.collector.server import CollectorServer
 from host_tools.collector.store import Store
 from host_tools.formats.keys import collector_public
@@ -23,6 +26,7 @@ from host_tools.simulator.flash import PlannedCut
 from host_tools.simulator.kernel import Kernel
 from host_tools.simulator.links import Link
 from host_tools.simulator.runtime import Runtime
+from host_tools.simulator.scan_module import DECODE_US
 from host_tools.simulator.scenario import Fault, Scenario
 
 FLASH_SIZE = 4 << 20
@@ -43,10 +47,11 @@ class World:
         directory.mkdir(parents=True, exist_ok=True)
         self.database = directory / "collector.db"
         self.collector_private = _secret(scenario, "collector")
-        self.collector = CollectorServer(self.database, [self.collector_private], clock_ms=self.utc_ms)
-        self.collector_port = self.collector.start()
+        self.collector_port = 0
+        self._start_collector()
         self.runtime = Runtime(directory / "stand-ins", heap=scenario.heap)
         self.checkpoints: dict[str, Checkpoint] = {}
+        self._lasting: Counter[tuple[str, str]] = Counter()
         try:
             for index, plan in enumerate(scenario.boards):
                 self._add(index, plan, firmware)
@@ -56,6 +61,13 @@ class World:
         except BaseException:
             self.close()
             raise
+
+    def _start_collector(self) -> None:
+        """Begin the collector, or begin it again on the same data and port."""
+        self.collector = CollectorServer(
+            self.database, [self.collector_private], clock_ms=self.utc_ms, port=self.collector_port
+        )
+        self.collector_port = self.collector.start()
 
     def utc_ms(self) -> int:
         """Virtual UTC."""
@@ -85,6 +97,8 @@ class World:
         )
         config = {**plans.DEFAULT_CONFIG, **plan.config}
         image = assemble(_bundle(firmware, plan.hardware), config, identity, FLASH_SIZE)
+        if plan.journal_kib:
+            image = _with_journal(image, plan.journal_kib * KIB)
         with Store(self.database) as store:
             store.register_device(keys.device_id, keys.device_key, plan.name, self.scenario.start_ms)
         network = config["wifi"][0] if config.get("wifi") else {"ssid": "", "password": ""}
@@ -124,7 +138,8 @@ class World:
         def step() -> None:
             showing = next(queue, None)
             if showing is not None:
-                self.kernel.at(showing.at_ms * 1000, functools.partial(come, showing))
+                # The board notices a card when the module has read it.
+                self.kernel.at(showing.at_ms * 1000, functools.partial(come, showing), unnoticed_us=DECODE_US)
 
         def come(showing: Showing) -> None:
             self.checkpoints[showing.board].show(showing)
@@ -135,6 +150,14 @@ class World:
     # Faults.
 
     def _plan_fault(self, fault: Fault) -> None:
+        for day in range(fault.days):
+            late_ms = day * self.scenario.day_s * 1000
+            self._plan_once(dataclasses.replace(fault, at_ms=fault.at_ms + late_ms, to_ms=fault.to_ms + late_ms))
+
+    def _plan_once(self, fault: Fault) -> None:
+        if fault.kind == "collector_restart":
+            self.kernel.at(fault.at_ms * 1000, lambda: self.collector.stop())
+            self.kernel.at((fault.at_ms + fault.for_ms) * 1000, self._start_collector)
         for checkpoint in self.checkpoints.values():
             if fault.board in ("", checkpoint.plan.name):
                 if fault.kind in plans.LASTING:
@@ -145,10 +168,16 @@ class World:
                     self.kernel.at(fault.at_ms * 1000, functools.partial(self._strike, fault, checkpoint))
 
     def _plan_lasting(self, fault: Fault, checkpoint: Checkpoint) -> None:
-        self.kernel.at(fault.at_ms * 1000, functools.partial(_set_lasting, fault.kind, checkpoint, True))
+        change = functools.partial(self._change_lasting, fault.kind, checkpoint)
+        self.kernel.at(fault.at_ms * 1000, lambda: change(1))
         if fault.for_ms:
             end_us = (fault.at_ms + fault.for_ms) * 1000
-            self.kernel.at(end_us, functools.partial(_set_lasting, fault.kind, checkpoint, False))
+            self.kernel.at(end_us, lambda: change(-1))
+
+    def _change_lasting(self, kind: str, checkpoint: Checkpoint, by: int) -> None:
+        """One more or one less: of two that overlap, the end of one is not the end of the other."""
+        self._lasting[checkpoint.plan.name, kind] += by
+        _set_lasting(kind, checkpoint, self._lasting[checkpoint.plan.name, kind] > 0)
 
     def _plan_kills(self, fault: Fault, checkpoint: Checkpoint) -> None:
         """`count` power cuts at seeded moments between `at_ms` and `to_ms`, each after the supply is back."""
@@ -163,8 +192,8 @@ class World:
         def strike(number: int) -> None:
             if checkpoint.board.state == OFF:
                 self.kernel.after(_KILL_SPACING_US, lambda: strike(number))
-            elif fault.aimed and number % 2:
-                checkpoint.board.plan_cut(PlannedCut(cut, share=self._rng.random(), programs_only=False))
+            elif fault.inside or (fault.aimed and number % 2):
+                checkpoint.board.plan_cut(PlannedCut(cut, share=self._rng.random(), inside=fault.inside or "any"))
             else:
                 cut()
 
@@ -202,13 +231,22 @@ def _set_lasting(kind: str, checkpoint: Checkpoint, on: bool) -> None:
         link.portal = on
     elif kind == "forged":
         link.forging = on
-    elif kind == "collector_down":
+    elif kind in ("collector_down", "collector_restart"):
         link.collector_up = not on
 
 
 def _secret(scenario: Scenario, name: str) -> bytes:
     """A key of the virtual world: the same seed gives the same run, and nothing here guards anything real."""
     return hashlib.sha256(f"chot simulator {scenario.seed} {name}".encode()).digest()
+
+
+def _with_journal(image: bytes, size: int) -> bytes:
+    """The image with a journal partition of another size, in the same place."""
+    partitions = [
+        dataclasses.replace(part, size=size) if part.label == "journal" else part for part in partition_map(len(image))
+    ]
+    table = encode_table(partitions)
+    return image[:TABLE_OFFSET] + table + image[TABLE_OFFSET + len(table) :]
 
 
 _compiled: dict[tuple[Path, str, bytes], dict[str, bytes]] = {}

@@ -21,9 +21,8 @@ LEAST = 'name = "x"\nduration_s = 1\n[[board]]\nname = "a"\n'
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_the_scenarios_of_the_repository_are_valid(path: Path) -> None:
     loaded = scenario.load(path)
-    shown = showings(loaded)
     if loaded.expect.shown is not None:
-        assert len(shown) == loaded.expect.shown
+        assert sum(1 for _ in showings(loaded)) == loaded.expect.shown
 
 
 def test_defaults_and_nested_tables() -> None:
@@ -55,6 +54,8 @@ def test_defaults_and_nested_tables() -> None:
         ('start = "noon"\n' + LEAST, "start is no moment"),
         ('flash_timing = "slow"\n' + LEAST, "typical or worst"),
         (LEAST + "module = { registers = { zz = 1 } }", "named in hex"),
+        (LEAST + '[[fault]]\nkind = "kills"\nat_ms = 1\ninside = "read"', "program or erase"),
+        (LEAST + "[soak]\nheap = 1", "there is no 'heap'"),
     ],
 )
 def test_a_mistake_is_one_line_that_names_the_place(text: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +73,7 @@ def test_a_missing_file_is_one_line() -> None:
 
 def test_a_crowd_is_the_same_for_the_same_seed_and_its_pictures_can_be_read() -> None:
     text = LEAST + '[[crowd]]\nboard = "a"\nfrom_ms = 100\ncount = 12\nevery_ms = 10\npeople = 5\nworn = true\n'
-    first, second = (showings(scenario.parse(text)) for _ in range(2))
+    first, second = (list(showings(scenario.parse(text))) for _ in range(2))
     assert first == second
     assert [showing.at_ms for showing in first] == list(range(100, 220, 10))
     card = expected("qrqg", person(0))
@@ -81,6 +82,23 @@ def test_a_crowd_is_the_same_for_the_same_seed_and_its_pictures_can_be_read() ->
     album = Album()
     for showing in first[:5]:
         assert album.decode(album.picture(showing)) == showing.payload
+
+
+def test_what_comes_every_day_comes_every_day_and_a_shorter_run_has_its_share() -> None:
+    text = LEAST.replace("duration_s = 1", "duration_s = 40\nday_s = 10") + (
+        '[[crowd]]\nboard = "a"\nfrom_ms = 3000\ncount = 2\nevery_ms = 500\ndays = 4\n'
+        '[[crowd]]\nboard = "a"\nfrom_ms = 13200\ncount = 1\n'
+        '[[fault]]\nkind = "power_cut"\nat_ms = 25000\ndays = 2\n[expect]\nmin_recorded = 8\n'
+    )
+    plan = scenario.parse(text)
+    times = [showing.at_ms for showing in showings(plan)]
+    assert times == [3000, 3500, 13000, 13200, 13500, 23000, 23500, 33000, 33500]
+    plan.shorten(3)
+    assert [showing.at_ms for showing in showings(plan)] == times[:7]
+    assert (plan.duration_s, plan.expect.min_recorded, plan.faults[0].days) == (30, 6, 1)
+    plan.shorten(1)
+    assert [showing.at_ms for showing in showings(plan)] == times[:2]
+    assert (plan.duration_s, plan.expect.min_recorded, plan.faults[0].days) == (10, 2, 0)
 
 
 # Matching records with beeps.

@@ -15,7 +15,7 @@ FLASH_READ_US = 25
 FLASH_READ_BYTES_PER_US = 8
 GC_KB_PER_MS = 20
 # The heap is looked at so often at most: looking walks all of it.
-HEAP_LOOK_US = 1000000
+HEAP_LOOK_US = 2000000
 
 now_us = 0
 horizon_us = 0
@@ -132,12 +132,15 @@ def _look(before):
 
 def collected():
     """The firmware has had its heap collected."""
-    global least_live_bytes
+    global now_us, least_live_bytes
+    if now_us - _looked_us < HEAP_LOOK_US:
+        now_us += heap_bytes * 1000 // (GC_KB_PER_MS * 2048)
+        return
     _look(FOREVER_US)
     least_live_bytes = min(least_live_bytes or heap_bytes, heap_bytes)
 
 
-_looked_us = 0
+_looked_us = -HEAP_LOOK_US
 
 
 def spend(us):

@@ -241,7 +241,8 @@ class PWM:
 
     def _tell(self):
         _chip.post(_ops.POST_PWM, struct.pack("<BIH", self._id, self._freq, min(self._duty, 65535)))
-        _chip.send()
+        if self._duty and self._freq:
+            _chip.send()  # people hear it, whatever comes of the board
 
     def init(self, freq=None, duty_u16=None, duty=None):
         if freq is not None:
