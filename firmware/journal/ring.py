@@ -130,6 +130,8 @@ class Ring:
 
     def frame_at(self, index, offset):
         """Length of the valid frame at this place (it lies in the read buffer then), 0 where it is blank, -1 where broken."""
+        if offset >= SECTOR_BYTES:
+            return 0  # full to its last byte: behind the partition's last sector nothing can be read
         self.flash.readblocks(index, self._first, offset)
         n = self._first[0]
         if n == 0xFF:

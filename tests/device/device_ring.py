@@ -124,6 +124,17 @@ def check(flash, epochs, beeped):
     return found
 
 
+def test_a_head_full_to_its_last_byte_at_the_end_of_the_partition():
+    flash = Nor(2)
+    ring = Boot(flash, 1).ring
+    while ring.sequence < 2 or ring.offset < 4096 - 250:
+        ring.prepare()
+        assert ring.append(b"\x07" * 60, journal.INCIDENT)
+    assert ring.append(b"\x07" * (4096 - ring.offset - 11), journal.INCIDENT) and ring.offset == 4096
+    again = Boot(flash, 2).ring
+    assert again.sequence == 2 and again.offset == 4096
+
+
 def test_power_cut_at_every_operation():
     """A workload over several sectors and boots; each flash operation in turn is torn, then the rest runs on."""
     reference = Nor(4)

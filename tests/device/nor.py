@@ -34,6 +34,7 @@ class Nor:
 
     def readblocks(self, block, buffer, offset=0):
         start = block * SECTOR + offset
+        assert start + len(buffer) <= len(self.data), "behind the partition: an OSError on the chip"
         buffer[:] = memoryview(self.data)[start : start + len(buffer)]
         if self.unstable:
             for address in self.unstable:

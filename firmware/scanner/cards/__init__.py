@@ -1,6 +1,7 @@
 """What a payload is: a card of a known scheme and its id, something that is never a card, or some other text.
 
-One scheme a file: `SCHEME` and `parse(payload)`, which gives the packed id or None. Only the id leaves a parser.
+One scheme a file: `parse(payload, fields)` gives (scheme, packed id), or None where it is none of its own; an id of None
+stands for the digest of the payload. `fields` is the payload split at `|`. Only the id leaves a parser (docs/cards.md).
 """
 
 import hashlib
@@ -12,9 +13,31 @@ _OTHER = const(0)
 PAYMENT = const(9)
 LINK = const(10)
 _LONGEST_CARD_BYTES = const(999)
+_MOST_FIELDS = const(24)  # no card has more than 17
 
-_PAYMENT_START = b"000201"  # EMVCo merchant QR: payload format indicator, always first
-_LINK_STARTS = (b"http://", b"https://", b"www.", b"nzcovidtracer:", b"ukc19tracing:", b"hken:")
+# Place codes of posters, and links that come without `https://`.
+_LINK_STARTS = (b"www.", b"qr.tokhaiyte.vn", b"qr.pccovid.gov.vn", b"nzcovidtracer:", b"ukc19tracing:", b"hken:")
+_LINK_HEAD_BYTES = const(24)
+
+
+def _is_payment(payload):
+    """EMVCo merchant QR (VietQR): first field, last field, and the CRC-16/CCITT-FALSE of all before its four digits."""
+    if not payload.startswith(b"000201") or payload[-8:-4] != b"6304":
+        return False
+    crc = 0xFFFF
+    for i in range(len(payload) - 4):
+        byte = crc >> 8 ^ payload[i]
+        byte ^= byte >> 4
+        crc = (crc << 8 ^ byte << 12 ^ byte << 5 ^ byte) & 0xFFFF
+    return b"%04X" % crc == payload[-4:].upper()
+
+
+def _is_link(payload):
+    head = payload[:_LINK_HEAD_BYTES].strip().lower()
+    for start in _LINK_STARTS:
+        if head.startswith(start):
+            return True
+    return b"://" in head
 
 
 def _is_utf8(data):
@@ -53,17 +76,19 @@ class Cards:
 
     def identify(self, payload):
         """(scheme, packed id) of a payload (bytes). Never raises; PAYMENT and LINK are never a card."""
-        if payload.startswith(_PAYMENT_START) and payload[-8:-4] == b"6304":
+        if _is_payment(payload):
             return PAYMENT, records.NO_ID
-        # No card is so long, and none holds the byte that begins a module's frame: that is two frames run into one.
-        for scheme in self._schemes if len(payload) < _LONGEST_CARD_BYTES and b"\4" not in payload else ():
-            packed = scheme.parse(payload)
-            if packed:
-                return scheme.SCHEME, packed
-        head = payload[:16].lower()
-        for start in _LINK_STARTS:
-            if head.startswith(start):
+        # No card in fields is so long, and none holds the byte that begins a module's frame: that is two frames run into one.
+        split = len(payload) < _LONGEST_CARD_BYTES and b"\4" not in payload
+        fields = payload.split(b"|", _MOST_FIELDS) if split else ()
+        for scheme in self._schemes:
+            found = scheme.parse(payload, fields)
+            if found:
+                break
+        else:
+            if _is_link(payload):
                 return LINK, records.NO_ID
-        if len(payload) <= records.ID_TEXT_BYTES and _is_utf8(payload):
-            return _OTHER, records.id_text(payload)
-        return _OTHER, records.id_digest(hashlib.sha256(payload).digest())
+            found = _OTHER, None
+            if len(payload) <= records.ID_TEXT_BYTES and _is_utf8(payload):
+                found = _OTHER, records.id_text(payload)
+        return found[0], found[1] or records.id_digest(hashlib.sha256(payload).digest())

@@ -3,18 +3,17 @@
 import records
 from micropython import const
 
-SCHEME = const(2)
-
+_SCHEME = const(2)
 _MIN_FIELDS = const(6)
 _DIGITS = const(12)
 
 
-def parse(payload):
-    """The packed number, or None. Fields beyond the sixth vary between issues and are ignored."""
-    fields = payload.split(b"|")
-    if len(fields) < _MIN_FIELDS:
+def parse(_, fields):
+    """Cards of six fields lack the date of issue, or the old number; those beyond the seventh vary between issues."""
+    if len(fields) < _MIN_FIELDS or len(fields[0]) != _DIGITS or not fields[0].isdigit():
         return None
-    number, birth = fields[0], fields[3]
-    if len(number) != _DIGITS or not number.isdigit() or len(birth) != 8 or not birth.isdigit():
-        return None
-    return records.id_digits(number)
+    for birth in fields[2:4]:
+        # Where day, or day and month, of a birth are not known, the card has mmyyyy or yyyy.
+        if birth.isdigit() and len(birth) in (4, 6, 8):
+            return _SCHEME, records.id_digits(fields[0])
+    return None

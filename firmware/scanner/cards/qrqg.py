@@ -3,21 +3,20 @@
 import records
 from micropython import const
 
-SCHEME = const(1)
-
+_SCHEME = const(1)
 _FIELDS = const(6)
-_QID_DIGITS = (8, 24)  # 18 in every published sample
+# Digits of a QID: 18 in every published sample.
+_FEWEST = const(8)
+_MOST = const(24)
 
 
-def parse(payload):
-    """The packed QID, or None. The paper's number and the birth date may be masked with `*` and are not kept."""
-    fields = payload.split(b"|")
+def parse(_, fields):
+    """The paper's number, the birth date and the telephone may be masked with `*`; none of them is kept."""
     if len(fields) != _FIELDS:
         return None
-    date = fields[2]
+    date, qid = fields[2], fields[4]
     if len(date) != 10 or date[4] != 45 or date[7] != 45 or fields[3] not in (b"0", b"1"):
         return None
-    qid = fields[4]
-    if not qid.isdigit() or not _QID_DIGITS[0] <= len(qid) <= _QID_DIGITS[1]:
-        return None
-    return records.id_digits(qid)
+    if qid.isdigit() and _FEWEST <= len(qid) <= _MOST:
+        return _SCHEME, records.id_digits(qid)
+    return None
