@@ -26,6 +26,7 @@ _SETTLE_MS = const(300)  # the module takes the host's start-up levels for start
 _SILENCE_MS = const(20000)  # without a byte for so long the module is asked whether it is still there
 _AFTER_NOISE_MS = const(300)
 _RETRY_MS = const(1000)
+_TRIES = const(5)
 _LONGEST_REPLY_BYTES = const(26)  # to a read of the first 20 registers
 
 _READ = const(7)
@@ -76,7 +77,7 @@ class Gm65:
         self._tail = False  # lines end with CR
         self._noisy = False  # inside a burst of bytes that belong to nothing
         self._heard_ms = time.ticks_ms()
-        self._held = False
+        self._talking = False
 
     def reading(self):
         """True when codes that are shown arrive."""
@@ -105,8 +106,8 @@ class Gm65:
             self._find_frames()
 
     def partial(self):
-        """True while bytes wait for the rest of their frame or line."""
-        return self._fill != 0
+        """True while bytes wait to be read, or for the rest of their frame or line."""
+        return self._fill != 0 or self._uart.any() != 0
 
     def gap(self):
         """The line has been silent for _GAP_MS: end a line, or give up the frame that waits for its rest."""
@@ -293,24 +294,27 @@ class Gm65:
                     return
 
     async def hold(self, work):
-        """Run `work()`, which may stop the CPU, while the module reads nothing; not at all if a code is coming just then.
+        """Run `work()`, which may stop the CPU, while the module reads nothing; a card shown meanwhile is read afterwards.
 
-        A card shown meanwhile is read when the module goes on.
+        It is not run where the module does not confirm, is being talked to, or sends a code just then: try again later.
         """
-        if not self.reading():
+        if self.silent():
             work()
+        if self._talking or not self.reading():
             return
-        self._held = True
+        self._talking = True
         try:
-            await self._set(_MODE, _COMMAND_MODE)
-            if not self._fill and not self._uart.any():
+            if await self._set(_MODE, _COMMAND_MODE) and not self.partial():
                 work()
         finally:
-            await self._set(_MODE, _CONTINUOUS) or await self._set(_MODE, _CONTINUOUS)
-            self._held = False
+            for _ in range(_TRIES):
+                if await self._set(_MODE, _CONTINUOUS):
+                    break
+            self._talking = False
 
     async def run(self, pulse):
         """Start the module and read it for ever; a module that falls silent is started again. `pulse()` shows progress."""
+        self._talking = False
         await asyncio.sleep_ms(_SETTLE_MS)
         while True:
             while not await self._configure():
@@ -323,7 +327,7 @@ class Gm65:
         """Feed what the module sends until it no longer answers when asked."""
         while True:
             pulse()
-            if self.partial() or self._uart.any():
+            if self.partial():
                 await self._pump()
                 continue
             try:
@@ -331,9 +335,11 @@ class Gm65:
                 wait_ms = _AFTER_NOISE_MS if self._noisy else _SILENCE_MS
                 n = await asyncio.wait_for_ms(self._stream.readinto(self._input), wait_ms)
             except asyncio.TimeoutError:
-                if self._held:
+                if self._talking:
                     continue
+                self._talking = True
                 reply = await self._get(_MODE, 1) or await self._get(_MODE, 1)
+                self._talking = False
                 if reply is None or reply[0] != _CONTINUOUS:
                     return
                 continue

@@ -277,21 +277,25 @@ class Ring:
                 return True
         return not self._spare(sequence)
 
-    def wants_erase(self):
-        """True when prepare() has something to erase: the caller then asks for the flash gate."""
+    def wants_erase(self, rank=EVENT):
+        """True when prepare() has something to erase for records of this rank: the caller then asks for the flash gate."""
         if self._ready or self.epoch is None or self.offset <= SECTOR_BYTES - _AHEAD_BYTES:
             return False
-        if self._intro and self.offset + self._need(_LONGEST_SCAN_BYTES) <= SECTOR_BYTES:
-            return False  # nothing said since boot and room for it: a loop of boots must not wear out the next sector
         sequence, index = self._next()
-        return sequence != 0 and (self._overwrite or not self._unsent(index))
+        if sequence == 0 or (self._unsent(index) and not self._overwrite):
+            return False
+        if self._intro:
+            # Nothing said since boot: a loop of boots must not wear out a sector that is not needed, or takes nothing.
+            room = self.offset + self._need(_LONGEST_SCAN_BYTES) <= SECTOR_BYTES
+            return not room and self._allowed(sequence, rank)
+        return True
 
-    def prepare(self):
+    def prepare(self, rank=EVENT):
         """Erase the sector that comes next (45 to 400 ms); only through the flash gate. True when one is ready.
 
         One erase a call: a sector that fails is given up, and the next one waits for its own turn at the gate.
         """
-        if self.wants_erase():
+        if self.wants_erase(rank):
             sequence, index = self._next()
             if self._unsent(index):
                 self.lost += 1

@@ -11,7 +11,9 @@ from scanner import signals, verdict
 
 _TICK_MS = const(1000)
 _SILENCE_MS = const(3000)  # no card for so long: the flash gate is open
-_AFTER_VERDICT_MS = const(250)  # the beep is over; the module pauses 1 s between reads, an erase takes 0.4 s at most
+# The module pauses 1 s between reads. The beep is over after the first, an erase of 0.4 s may begin until the second.
+_AFTER_VERDICT_MS = const(350)
+_PAUSE_ENDS_MS = const(500)
 _LONG_AGO_MS = const(-0x20000000)
 # Share of the journal, in percent, from which on the lamp and a HEALTH record give warning.
 _FILLING = const(80)
@@ -222,37 +224,45 @@ class Station:
         if await happens(self._verdict, _TICK_MS):
             self._verdict.clear()
             await asyncio.sleep_ms(_AFTER_VERDICT_MS)
+            if self._clock.uptime_ms() - self._scanned_ms > _PAUSE_ENDS_MS:
+                return 0
         elif self._clock.uptime_ms() - self._scanned_ms >= _SILENCE_MS:
             turn = _SILENCE
         else:
             return 0
         return 0 if self._reader.partial() else turn
 
-    async def _gate(self, turn, erase):
-        """The flash gate: `erase()` stops the CPU for 400 ms at most while the module reads no card.
+    async def _gate(self, turn, erase, *args):
+        """The flash gate: `erase(*args)` stops the CPU for 400 ms at most while the module reads no card.
 
         After a verdict the module pauses by itself; in silence a card may come at any moment, so it is held.
         """
         if turn == _PAUSE:
-            erase()
+            erase(*args)
         else:
-            await self._reader.hold(erase)
+            # A code that came first is answered first.
+            await self._reader.hold(lambda: self._verdict.is_set() or erase(*args))
 
     async def run(self, new_epoch, pulse):
         """The chores: erase ahead through the gate, write what is due about the board, renew the key, show the state."""
         while True:
             pulse()
             ring = self.ring
-            if not self._started and ring.wants_erase():
-                while ring.wants_erase():
-                    ring.prepare()  # at boot nobody has been told yet to show a card
+            # What waits to be told decides whether the sector kept for incidents is opened.
+            rank = journal.EVENT
+            for told in self._untold:
+                rank = max(rank, told[0])
+            if not self._started and not self._reader.reading() and ring.wants_erase(rank):
+                while ring.wants_erase(rank):
+                    ring.prepare(rank)  # at boot the module does not read yet
                 # Something is said at once, so that the next boot finds room and need not erase another.
-                self.tell(journal.TELEMETRY, records.note, records.INFO, "new sector")
+                self.tell(rank, records.note, records.INFO, "new sector")
+                self._write_untold()
             self._show_state()
             turn = await self._turn()
             if turn:
-                if ring.wants_erase():
-                    await self._gate(turn, ring.prepare)
+                if ring.wants_erase(rank):
+                    await self._gate(turn, ring.prepare, rank)
                 self._write_untold()
                 self._write_clock()
                 self._write_health()

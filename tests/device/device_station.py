@@ -125,7 +125,8 @@ def test_repeat_is_signalled_and_not_recorded():
 
 def test_payment_and_link_are_no_cards():
     door = Door().open()
-    for payload in (b"https://example.vn", b"00020101021138570010A0000007270127000697" + b"63049E6F"):
+    payment = b"00020101021138510010A00000072701210006999999010700000010208QRIBFTTA53037045802VN62150811MUA RAU CHO6304F86F"
+    for payload in (b"https://example.vn", payment):
         door.station.on_payload(memoryview(payload))
         assert door.played.names[-1] == "NOT_A_CARD"
     assert door.station.scans == 2
