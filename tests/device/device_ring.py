@@ -1,4 +1,4 @@
-"""The ring inside MicroPython: power cut at every flash operation, full rings, failing sectors, strangers' bytes."""
+"""The ring inside MicroPython: full rings, failing sectors, strangers' bytes; power cuts are in device_torture.py."""
 
 import random
 
@@ -7,7 +7,7 @@ from binascii import unhexlify
 from journal import seal
 from journal import ring as journal
 from journal.ring import Ring
-from nor import Nor, PowerCut
+from nor import Nor
 
 DEVICE = b"\0\0\xa0\xb1\xc2\xd3\xe4\xf5"
 DEVICE_KEY = bytes(range(32))
@@ -91,39 +91,6 @@ def number_of(plain):
     return int.from_bytes(plain[at + 4 :], "big")
 
 
-def workload(flash, epochs, beeped, boots, scans, state):
-    """`boots` boots of `scans` scans each, going on from `state`; what is kept is entered in `beeped`."""
-    while state["boot"] < boots:
-        boot = Boot(flash, state["boot"] + 1000 * state["cut"])
-        epochs[boot.epoch.public] = boot.epoch
-        state["boot"] += 1
-        for _ in range(scans):
-            state["next"] += 1
-            state["shown"] = state["next"]
-            if boot.scan(state["next"]):
-                beeped.append(state["next"])
-        ring = boot.ring
-        for index in range(flash.sectors):
-            head = ring.header(index)
-            if head and head[1] < ring.sequence - 1 and ring.state[index] == journal.UNRELEASED:
-                ring.release(index, head[1])
-
-
-def check(flash, epochs, beeped):
-    found = decode(flash, epochs)
-    alive = set(found)
-    released = set()
-    for n in beeped:
-        if n not in alive:
-            released.add(n)
-    # Sectors are reused once released, so the oldest may be gone; nothing younger than the last two sectors may be.
-    missing = [n for n in beeped[-200:] if n not in alive]
-    assert not missing, missing
-    assert found == sorted(found), "order"
-    assert len(found) == len(alive), "twice"
-    return found
-
-
 def test_a_head_full_to_its_last_byte_at_the_end_of_the_partition():
     flash = Nor(2)
     ring = Boot(flash, 1).ring
@@ -133,34 +100,6 @@ def test_a_head_full_to_its_last_byte_at_the_end_of_the_partition():
     assert ring.append(b"\x07" * (4096 - ring.offset - 11), journal.INCIDENT) and ring.offset == 4096
     again = Boot(flash, 2).ring
     assert again.sequence == 2 and again.offset == 4096
-
-
-def test_power_cut_at_every_operation():
-    """A workload over several sectors and boots; each flash operation in turn is torn, then the rest runs on."""
-    reference = Nor(4)
-    workload(reference, {}, [], 4, 60, {"boot": 0, "next": 0, "cut": 0, "shown": 0})
-    operations = reference.operations
-    assert operations >= 240
-    for cut in range(0, operations, 1):
-        flash = Nor(4, seed=cut)
-        flash.cut_at = cut
-        epochs, beeped = {}, []
-        state = {"boot": 0, "next": 0, "cut": 0, "shown": 0}
-        try:
-            workload(flash, epochs, beeped, 4, 60, state)
-        except PowerCut:
-            pass
-        else:
-            raise AssertionError("operation %d never ran" % cut)
-        lost = state["shown"]  # on its way when power went: may be there or not, but was not beeped
-        flash.cut_at = None
-        state["cut"] = 1
-        state["boot"] = 3
-        workload(flash, epochs, beeped, 4, 20, state)
-        found = check(flash, epochs, beeped)
-        invented = [n for n in found if n not in beeped and n != lost]
-        assert not invented, (cut, invented)
-        assert beeped[-1] in found
 
 
 def test_full_ring_refuse_keeps_one_sector_for_incidents():

@@ -1,18 +1,60 @@
 """Power cuts over a thousand journal operations inside MicroPython, and what recovery of a large journal costs."""
 
 import gc
+import random
 
 import torment
 from journal.ring import Ring
-from torn import SECTOR, TornNor
-from torture import DEVICE, Model, Sealed, World
+from plain_list import Model, Sealed
+from torn import MARK, SECTOR, PowerCut, TornNor
+from torture import DEVICE, World
 
 READ_BYTES = 100 * 1024
 
 
 def test_torture():
-    """The short form; CHOT_TORTURE=full cuts at every flash operation, before it, inside it and after it."""
+    """The short form; `make torture` cuts every flash operation at each of its points."""
     torment.torture()
+
+
+def test_brown_outs_inside_the_erase_at_boot():
+    """More of them than sectors: no more than the one sector that is due is dropped, and appending goes on."""
+    for overwrite in (False, True):
+        random.seed(overwrite)
+        world = World(TornNor(8), Model(), Sealed(), overwrite)
+        while world.ring.sequence < 9 or world.ring.offset < 3950:
+            world.scan()
+            if not overwrite and world.ring.sequence == 6:
+                world.drain()
+        model = world.model
+        before, tally = len(model.waiting(set(model.kept))), world.tally.counts
+        world.brown_outs(20)
+        assert sum(tally["brown-outs in the erase at boot"]) == (20 if overwrite else 3), tally
+        after = len(model.waiting(set(model.kept)))
+        assert before - after == (76 if overwrite else 0), (before, after)
+        world.goes_on()
+
+
+def test_a_mark_that_reads_both_ways():
+    """A head released in RAM, its mark torn: what is appended after the next boots arrives all the same."""
+    for seed in range(100):
+        random.seed(seed)
+        flash = TornNor(4)
+        world = World(flash, Model(), Sealed(), False)
+        for _ in range(10):
+            world.scan()
+        world.ring.offset = SECTOR  # closed: a program failed and left nothing
+        flash.cut_in, flash.cut_place = 0, 1
+        try:
+            world.ship()
+            raise AssertionError("no release")
+        except PowerCut:
+            flash.cells[MARK] = 0xFF
+            flash.loose = {0: {MARK: 0xF0 if seed & 1 else 0x01}}
+        for _ in range(10):
+            world.boot()
+            world.scan()
+        world.goes_on()
 
 
 class Repeating:
