@@ -328,7 +328,7 @@ class Ring:
         index = self.index(sequence)
         if not self.sequence:
             self.generation = int.from_bytes(self._random(4), "little")
-        header = bytearray(HEADER_BYTES - 8)
+        header = bytearray(b"\xff" * HEADER_BYTES)  # all of it is read back: an erase may have failed and left a release mark
         struct.pack_into(
             _HEADER, header, 0, _MAGIC, self.generation, sequence, self._device_id, self.epoch.public
         )

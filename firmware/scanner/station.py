@@ -256,7 +256,7 @@ class Station:
                 while ring.wants_erase(rank):
                     ring.prepare(rank)  # at boot the module does not read yet
                 # Something is said at once, so that the next boot finds room and need not erase another.
-                self.tell(rank, records.note, records.INFO, "new sector")
+                self.tell(journal.EVENT, records.note, records.INFO, "new sector")
                 self._write_untold()
             self._show_state()
             turn = await self._turn()

@@ -19,6 +19,7 @@ _HEAD_BYTES = const(53)
 _PIECE_BYTES = const(44)
 _MAC_BYTES = const(32)
 _MAX_REQUEST_BYTES = const(65536)
+_MAX_PIECES = const(32)  # a ring of sectors that power cuts closed early must not fill the heap with its plan
 _MIN_REQUEST_BYTES = const(256)
 _CHUNK_BYTES = const(512)
 _UNANSWERED = const(4)
@@ -89,7 +90,7 @@ class Shipper:
                     break
                 generation = piece[1]
             size = _PIECE_BYTES + piece[5] - piece[4]
-            if size > room:
+            if size > room or len(pieces) == _MAX_PIECES:
                 self._more = True
                 if not pieces:
                     pieces.append(self._cut(piece, room - _PIECE_BYTES))
