@@ -1,52 +1,56 @@
 """GROW "7E 00" scan modules (GM60, GM65, GM805, GM810, GM812, GM861): framed output, else lines (hardware.md 1.1-1.3).
 
-The upper half is bytes in, payloads and replies out, and never waits; the lower half talks the module through its start.
+Never sent: command type 05, which erases the module's firmware.
 """
 
 import asyncio
-import time
-from binascii import unhexlify
 
+from drivers.module import Module
 from micropython import const
 
 _MAX_PAYLOAD_BYTES = const(3072)  # a version 40 symbol holds 2,953
-
-# State of the module, as HEALTH reports it.
-_STARTING = const(0)
 _FRAMED = const(1)
 _LINES = const(2)
-_SILENT = const(3)
 
 _SCAN_HEADER = const(0x04)
 _REPLY_HEADER = const(0x02)
-_GAP_MS = const(60)  # no byte for so long inside a frame: the rest was lost (longest pause seen in drivers: 50 ms)
-_POLL_MS = const(5)
-_REPLY_TIMEOUT_MS = const(250)
-_SETTLE_MS = const(300)  # the module takes the host's start-up levels for start bits
-_SILENCE_MS = const(20000)  # without a byte for so long the module is asked whether it is still there
-_AFTER_NOISE_MS = const(300)
-_RETRY_MS = const(1000)
-_TRIES = const(5)
-_LONGEST_REPLY_BYTES = const(26)  # to a read of the first 20 registers
+_LONGEST_REPLY_BYTES = const(33)  # to a read of the first 27 registers
 
 _READ = const(7)
 _WRITE = const(8)
 _SAVE = const(9)
 _MODE = const(0x0000)
+_SETUP_CODES = const(0x0003)
+_READ_TIME = const(0x0006)
+_FRAME_HEADER = const(0x001A)
 _BAUD = const(0x002A)
 _OUTPUT = const(0x0060)
-_FRAME_HEADER = const(0x001A)
+_POWER = const(0x00D9)
+_REGISTERS = const(27)  # 0000 to 001A are read at once; 0060 stands behind them
 
 _COMMAND_MODE = const(0x15)
+_CONTINUOUS = const(0x16)  # light and aim while reading; the module's own beeper off: a beep means "recorded"
+_INDUCTION = const(0x17)
 _FRAMED_BIT = const(0x80)
+_FAIL_BIT = const(0x10)
 _LINE_WITH_CR = const(0x01)
+_DEEP_SLEEP = const(0xA5)
+_WAKE = const(0x00)
+_BACK_MS = const(1500)  # of continuous reading before induction; less than the read time
+_ASLEEP_MS = const(500)
 
-# (register, value): continuous, light and aim while reading, the module's own beeper off (a beep means "recorded");
-# configuration codes disabled; 1 s between reads; no time-out; UART, UTF-8; the same code again only after 3 s.
-_SETTINGS = ((0x0003, 0x02), (0x0005, 10), (0x0006, 0), (0x000D, 0x0C), (0x0013, 0x80 | 30), (_FRAME_HEADER, 0x40))
-_CONTINUOUS = const(0x16)
-
-_ACK = unhexlify("02000001003331")
+# (register, value): configuration codes disabled; 1 s between reads; reads without end; UART, UTF-8; the same code
+# again only after 3 s; frames begin with 04.
+_SETTINGS = (
+    (_SETUP_CODES, 0x02),
+    (0x0005, 10),
+    (_READ_TIME, 0),
+    (0x000D, 0x0C),
+    (0x0013, 0x80 | 30),
+    (_FRAME_HEADER, 0x40),
+)
+_CODES_OFF = b"_SET_CODE_OFF"  # newer models take this instead of register 0003
+_FAIL_TIME = const(20)  # tenths of a second until "cannot read it"
 
 
 def crc16(data):
@@ -60,57 +64,27 @@ def crc16(data):
     return crc
 
 
-class Gm65:
-    """One scan module on one UART. `on_payload(memoryview)` is called for each code read, before feed() returns."""
+class Gm65(Module):
+    """A module of the family. With `on_fail` it waits for the picture to change and says when it could not read what came.
 
-    def __init__(self, uart, on_payload):
-        self.state = _STARTING
-        self.dropped = 0  # reads lost: broken frames, lines and noise, counted once a burst
-        self._uart = uart
-        self._stream = asyncio.StreamReader(uart)
-        self._on_payload = on_payload
-        self._input = bytearray(256)
-        self._buffer = bytearray(_MAX_PAYLOAD_BYTES + 64)
-        self._view = memoryview(self._buffer)
-        self._fill = 0
-        self._reply = None
-        self._tail = False  # lines end with CR
-        self._noisy = False  # inside a burst of bytes that belong to nothing
-        self._heard_ms = time.ticks_ms()
-        self._talking = False
+    Without, it reads continuously: then its read-fail text comes all the time, whether a card is there or not.
+    """
 
-    def reading(self):
-        """True when codes that are shown arrive."""
-        return self.state == _FRAMED or self.state == _LINES
-
-    def silent(self):
-        """True when the module does not answer at any rate."""
-        return self.state == _SILENT
+    def __init__(self, uart, on_payload, on_fail=None):
+        super().__init__(uart, on_payload, on_fail)
+        self._mode = _INDUCTION if on_fail else _CONTINUOUS
+        self._kept = None  # the settings as the module took them
 
     # Bytes in
 
-    def feed(self, data):
-        """Take bytes from the module, of any number and cut anywhere."""
-        n = len(data)
-        fill = self._fill
-        if fill + n > len(self._buffer):
-            self._drop()
-            self._fill = fill = 0
-            if n > len(self._buffer):
-                return
-        self._buffer[fill : fill + n] = data
-        self._fill = fill + n
+    def _parse(self):
         if self.state == _LINES:
             self._find_replies()
         else:
             self._find_frames()
 
-    def partial(self):
-        """True while bytes wait to be read, or for the rest of their frame or line."""
-        return self._fill != 0 or self._uart.any() != 0
-
     def gap(self):
-        """The line has been silent for _GAP_MS: end a line, or give up the frame that waits for its rest."""
+        """The line has been silent: end a line, or give up the frame that waits for its rest."""
         if self.state == _LINES:
             self._end_line()
         while self._fill:
@@ -118,17 +92,6 @@ class Gm65:
             self._drop()
             self._shift(1)
             self._find_frames()
-
-    def _drop(self):
-        if not self._noisy:
-            self._noisy = True
-            self.dropped += 1
-
-    def _shift(self, n):
-        rest = self._fill - n
-        if rest:
-            self._buffer[:rest] = self._view[n : self._fill]
-        self._fill = rest
 
     def _find_frames(self):
         buffer = self._buffer
@@ -148,7 +111,6 @@ class Gm65:
             if n < 0:
                 break
             if n:
-                self._noisy = False
                 at += n
             else:
                 self._drop()
@@ -167,7 +129,7 @@ class Gm65:
             return -1
         if left > 3 + n and buffer[end] != _SCAN_HEADER and buffer[end] != _REPLY_HEADER:
             return 0  # what follows is no header: this frame lost bytes and swallowed the next one's
-        self._on_payload(self._view[at + 3 : end])
+        self._deliver(self._view[at + 3 : end])
         return 3 + n
 
     def _reply_frame(self, at, left):
@@ -193,156 +155,108 @@ class Gm65:
                 return
             self._shift(n)
 
-    def _end_line(self):
-        """A code without a frame ends with silence; its tail is stripped, and where it is missing the code is half lost."""
-        end = self._fill
-        whole = not self._tail or self._buffer[end - 1] == 13
-        while end and self._buffer[end - 1] in b"\r\n":
-            end -= 1
-        line = bytes(self._view[:end])
-        self._fill = 0
-        if not end:
-            return
-        if not whole or b"\r" in line or b"\n" in line or line.startswith(_ACK):
-            self._drop()  # half a code, two, or one with a line end in it: none can be told for sure
-            return
-        self._noisy = False
-        self._on_payload(memoryview(line))
+    # The module's settings
 
-    # The module's start
-
-    async def _pump(self):
-        """Wait a moment and feed what has come."""
-        if not self._uart.any():
-            await asyncio.sleep_ms(_POLL_MS)
-        n = self._uart.any()
-        if n:
-            n = self._uart.readinto(self._input)
-            self._heard_ms = time.ticks_ms()
-            self.feed(memoryview(self._input)[:n])
-        elif self._fill and time.ticks_diff(time.ticks_ms(), self._heard_ms) > _GAP_MS:
-            self.gap()
-
-    async def _command(self, kind, address, data):
-        """Send one command in one burst; the reply's data, or None after the time-out."""
+    def _command(self, kind, address, data):
+        """Send one command; its reply's data, or None."""
         frame = bytes((kind, len(data), address >> 8, address & 0xFF)) + data
         crc = crc16(frame)
-        self._reply = None
-        self._uart.write(b"\x7e\0" + frame + bytes((crc >> 8, crc & 0xFF)))
-        start = time.ticks_ms()
-        while self._reply is None and time.ticks_diff(time.ticks_ms(), start) < _REPLY_TIMEOUT_MS:
-            await self._pump()
-        return self._reply
+        return self._ask(b"\x7e\0" + frame + bytes((crc >> 8, crc & 0xFF)))
 
     async def _get(self, register, count):
         reply = await self._command(_READ, register, bytes((count,)))
         return reply if reply and len(reply) == count else None
 
-    async def _set(self, register, *values):
-        return await self._command(_WRITE, register, bytes(values))
+    def _set(self, register, *values):
+        return self._command(_WRITE, register, bytes(values))
+
+    async def _registers(self):
+        """0000 to 001A, and 0060; None when the module does not answer, in two attempts."""
+        registers = await self._get(_MODE, _REGISTERS) or await self._get(_MODE, _REGISTERS)
+        return registers and registers + (await self._get(_OUTPUT, 1) or b"\0")
+
+    def _settings(self, registers):
+        """Those of the registers that this driver sets."""
+        return registers and bytes([registers[0], registers[-1]] + [registers[at] for at, _ in _SETTINGS])
 
     async def _probe(self):
-        """Find the rate the module speaks; its first 20 registers, or None."""
+        """Find the rate the module speaks, and what it is set to."""
         for baudrate in (9600, 115200):
-            self._uart.init(baudrate=baudrate)
-            for _ in range(2):
-                registers = await self._get(_MODE, 20)
-                if registers:
-                    return baudrate, registers
+            self._rate(baudrate)
+            registers = await self._registers()
+            if registers:
+                return baudrate, registers
         return 0, None
 
     async def _configure(self):
-        """Bring the module to its settings, writing only differences and saving once; True when it answers."""
-        self.state = _STARTING
+        """Bring the module to its settings, writing only what differs and saving once, and only what it keeps."""
         baudrate, found = await self._probe()
         if not found:
-            return False
-        mode = found[_MODE]
+            return None
         await self._set(_MODE, _COMMAND_MODE)  # no scan may fall into the exchange
-        changed = mode != _CONTINUOUS
+        wanted = bytearray(found)
         for register, value in _SETTINGS:
-            now = found[register : register + 1] if register < len(found) else await self._get(register, 1)
-            if now != bytes((value,)):
-                await self._set(register, value)
-                changed = True
-        output = await self._get(_OUTPUT, 1)
-        if output != bytes((_FRAMED_BIT,)):
-            await self._set(_OUTPUT, _FRAMED_BIT)
-            output = await self._get(_OUTPUT, 1)
-            changed = True
-        framed = bool(output) and output[0] & _FRAMED_BIT
-        if not framed and output != bytes((_LINE_WITH_CR,)):
-            await self._set(_OUTPUT, _LINE_WITH_CR)  # a 2016 module: the bit does not stick
-            output = await self._get(_OUTPUT, 1)
-        self._tail = output == bytes((_LINE_WITH_CR,))
-        await self._set(_MODE, _CONTINUOUS)
-        if changed:
+            wanted[register] = value
+        fail_bit = 0
+        if self._on_fail:
+            wanted[_READ_TIME] = _FAIL_TIME
+            fail_bit = _FAIL_BIT
+        now = found
+        for output in (_FRAMED_BIT, _FRAMED_BIT, _LINE_WITH_CR):
+            if not now[-1] & _FRAMED_BIT or output & _FRAMED_BIT:
+                wanted[-1] = output | fail_bit  # lines only for a 2016 module, in which the bit does not stick
+            differs = False
+            for at in range(1, _REGISTERS + 1):
+                if now[at] != wanted[at]:
+                    differs = True
+                    await self._set(at if at < _REGISTERS else _OUTPUT, wanted[at])
+            if not differs:
+                break
+            now = await self._registers() or now
+        if now[_SETUP_CODES] != wanted[_SETUP_CODES]:
+            self._uart.write(_CODES_OFF)
+            await self._rest(50)
+        await self._set(_MODE, self._mode)
+        self._kept = self._settings(await self._registers())
+        if not self._kept:
+            return None
+        if self._kept != self._settings(found):
             await self._command(_SAVE, 0, b"\0")
         if baudrate == 9600:
             await self._faster()  # unsaved: a power cycle lands on 9600 again
-        self.state = _FRAMED if framed else _LINES
-        self._fill = 0
-        return True
+        self._suffix = b"\r" if now[-1] == wanted[-1] else b""
+        return _FRAMED if now[-1] & _FRAMED_BIT else _LINES
 
     async def _faster(self):
         """Go to 115200. The acknowledgement may be lost, so a read at the new rate decides."""
         await self._set(_BAUD, 0x1A, 0x00)
         for baudrate in (115200, 9600):
-            self._uart.init(baudrate=baudrate)
+            self._rate(baudrate)
             for _ in range(2):
                 if await self._get(_MODE, 1):
                     return
 
-    async def hold(self, work):
-        """Run `work()`, which may stop the CPU, while the module reads nothing; a card shown meanwhile is read afterwards.
+    async def _alive(self):
+        """True when the module answers and has kept its settings."""
+        return self._settings(await self._registers()) == self._kept
 
-        It is not run where the module does not confirm, is being talked to, or sends a code just then: try again later.
-        """
-        if self.silent():
-            work()
-        if self._talking or not self.reading():
-            return
-        self._talking = True
-        try:
-            if await self._set(_MODE, _COMMAND_MODE) and not self.partial():
-                work()
-        finally:
-            for _ in range(_TRIES):
-                if await self._set(_MODE, _CONTINUOUS):
-                    break
-            self._talking = False
+    async def _reset(self):
+        """Deep sleep, and awake again: the module reboots and keeps its settings."""
+        await self._set(_POWER, _DEEP_SLEEP)
+        await self._rest(_ASLEEP_MS)
+        await self._set(_POWER, _WAKE)
 
-    async def run(self, pulse):
-        """Start the module and read it for ever; a module that falls silent is started again. `pulse()` shows progress."""
-        self._talking = False
-        await asyncio.sleep_ms(_SETTLE_MS)
-        while True:
-            while not await self._configure():
-                self.state = _SILENT
-                pulse()
-                await asyncio.sleep_ms(_RETRY_MS)
-            await self._listen(pulse)
+    async def _pause(self):
+        await self._set(_MODE, _COMMAND_MODE)
 
-    async def _listen(self, pulse):
-        """Feed what the module sends until it no longer answers when asked."""
-        while True:
-            pulse()
-            if self.partial():
-                await self._pump()
-                continue
-            try:
-                # Noise may be a module that restarted at another rate: it is asked as soon as the noise stops.
-                wait_ms = _AFTER_NOISE_MS if self._noisy else _SILENCE_MS
-                n = await asyncio.wait_for_ms(self._stream.readinto(self._input), wait_ms)
-            except asyncio.TimeoutError:
-                if self._talking:
-                    continue
-                self._talking = True
-                reply = await self._get(_MODE, 1) or await self._get(_MODE, 1)
-                self._talking = False
-                if reply is None or reply[0] != _CONTINUOUS:
-                    return
-                continue
-            if n:
-                self._heard_ms = time.ticks_ms()
-                self.feed(memoryview(self._input)[:n])
+    async def _resume(self):
+        await self._set(_MODE, _CONTINUOUS) or await self._set(_MODE, _CONTINUOUS)
+        if self._mode != _CONTINUOUS:
+            # It would wait for a change, and a card may be there already: read first, for less than the read time.
+            await asyncio.sleep_ms(_BACK_MS)
+            await self._set(_MODE, self._mode) or await self._set(_MODE, self._mode)
+
+
+def make(uart, on_payload, on_fail, settings, trigger):
+    """The reader, as config's "scanner" asks for it."""
+    return Gm65(uart, on_payload, on_fail)

@@ -15,13 +15,21 @@ from host_tools.simulator.board_process import OFF, VirtualBoard
 from host_tools.simulator.crowd import Album, Showing
 from host_tools.simulator.flash import Flash
 from host_tools.simulator.kernel import FOREVER_US, Event, Kernel
+from host_tools.simulator.line_module import LineModule
 from host_tools.simulator.links import Link
 from host_tools.simulator.runtime import Runtime
 from host_tools.simulator.scan_module import ScanModule
 from host_tools.simulator.scenario import BoardPlan
 from host_tools.simulator.signals import Signal, SignalDecoder
+from host_tools.simulator.ssi_module import SsiModule
 from host_tools.simulator.uart import UartLine
 
+MODULES: dict[str, type[ScanModule] | type[SsiModule] | type[LineModule]] = {
+    "grow": ScanModule,
+    "ssi": SsiModule,
+    "newland": LineModule,
+    "line": LineModule,
+}
 SCANNER_UART, SCANNER_TX_PIN, SCANNER_RX_PIN = 1, 17, 16
 # A signal later than this after a code's last byte is about something else (modules pause a second between codes).
 ANSWER_US = 900_000
@@ -128,7 +136,7 @@ class Checkpoint:
         )
         board.uarts[SCANNER_UART] = self.line
         self.link = board.link = link(board.notify)
-        self.module = ScanModule(
+        self.module: ScanModule | SsiModule | LineModule = MODULES[plan.module.kind](
             kernel,
             random.Random(f"{seed} module"),
             plan.module,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from host_tools.simulator.kernel import Event, Kernel
+from host_tools.simulator.serial_module import BOOT_US, DECODE_JITTER_US, DECODE_US, SerialModule
 
 # Bytes of the family's manual (hardware notes 1.1), written down here apart from any driver.
 COMMAND_HEADER = b"\x7e\x00"
@@ -15,19 +16,20 @@ ACKNOWLEDGEMENT = bytes.fromhex("02 00 00 01 00 33 31")
 HEARTBEAT_REPLY = bytes.fromhex("03 00 00 01 00 33 31")
 UNCHECKED_CRC = b"\xab\xcd"
 READ, WRITE, SAVE, ERASE_FIRMWARE, HEARTBEAT = 0x07, 0x08, 0x09, 0x05, 0x0A
-MODE, TRIGGER, INTERVAL, READ_TIME, SAME_CODE, HEADER, BAUD, OUTPUT, RESET, IDENTITY = (
-    0x0000, 0x0002, 0x0005, 0x0006, 0x0013, 0x001A, 0x002A, 0x0060, 0x00D9, 0x00E0,
+MODE, TRIGGER, CODES, STABLE, INTERVAL, READ_TIME, SAME_CODE, HEADER, BAUD, OUTPUT, RESET, IDENTITY = (
+    0x0000, 0x0002, 0x0003, 0x0004, 0x0005, 0x0006, 0x0013, 0x001A, 0x002A, 0x0060, 0x00D9, 0x00E0,
 )  # fmt: skip
+COMMAND_MODE, CONTINUOUS, INDUCTION = 1, 2, 3
+READ_FAIL_BIT, READ_FAIL_TEXT = 0x10, b"RF"
+FACTORY, DEFAULTS, DEEP_SLEEP, RATE_9600 = 0x50, 0x55, 0xA5, 0xD3
+CODES_OFF = b"_SET_CODE_OFF"
 REGISTERS = 0x0100
 TENTH_US = 100_000
 
 # A frame must be complete this soon after its header, or it gets no reply.
 FRAME_TIMEOUT_US = 400_000
-# Model: no manual gives these. Reply after a command; boot until it answers; a picture in view until it is read.
+# Model: no manual gives it. Reply after a command.
 REPLY_US = 8_000
-BOOT_US = 700_000
-DECODE_US = 120_000
-DECODE_JITTER_US = 40_000
 _STANDARD_BAUDS = (1200, 4800, 9600, 14400, 19200, 38400, 57600, 115200)
 _UART_CLOCK_HZ = 3_000_000
 
@@ -44,8 +46,10 @@ def crc16(data: bytes) -> int:
 
 @dataclass
 class ModuleOptions:
-    """Which unit was bought: what it keeps, what it forgets, what it adds."""
+    """Which unit was bought: what it keeps, what it forgets, what it adds. Kinds other than "grow" know `baud`,
+    `boot_us` and `tail` only."""
 
+    kind: str = "grow"
     baud: int = 9600
     boot_us: int = BOOT_US
     framed_output: bool = True  # False: a 2016 GM65 whose register 0060 drops bit 7
@@ -53,13 +57,14 @@ class ModuleOptions:
     heartbeat: bool = True
     save_works: bool = True
     ack_lost_on_baud_change: bool = False
+    code_string: bool = False  # configuration codes are switched by a text, not by register 0003
     power_on_noise: bool = False
     ack_before_scans: bool = False
     tail: bool = True  # False: GM60, no tail by default
     registers: dict[int, int] = field(default_factory=dict)
 
 
-class ScanModule:
+class ScanModule(SerialModule):
     """The module on a line. `send(data, baud)` puts bytes on the line and returns when the last one arrives (us);
     `decode(picture)` reads a picture; `on_read(payload, last_byte_us)` tells the world what went out."""
 
@@ -73,34 +78,34 @@ class ScanModule:
         decode: Callable[[bytes], bytes | None],
         on_read: Callable[[bytes, int], None],
     ) -> None:
-        self._kernel = kernel
+        super().__init__(kernel, send, options.boot_us)
         self._rng = rng
         self.options = options
-        self._send = send
         self._decode = decode
         self._on_read = on_read
         self._saved = self._factory()
         self.registers = bytearray(self._saved)
         self.baud = options.baud
-        self.ready = False
-        self.bricked = False
-        self._powered = False
+        self.codes_off = False  # by the text of newer models
+        self._asleep = False
         self._picture: bytes | None = None
         self._buffer = b""
         self._frame_timeout: Event | None = None
-        self._boot: Event | None = None
         self._attempt: Event | None = None
         self._next_read_us = 0
         self._last_payload: bytes | None = None
         self._last_output_us = 0
         self._triggered_until_us = 0
-        self.saves = 0
+        # Induction, and continuous mode with a read-fail text: when this read began to look, and what ends it.
+        self._looks_from_us: int | None = None
+        self._read_over: Event | None = None
         self.commands = 0
         self.unanswered = 0
 
     def _factory(self) -> bytearray:
         registers = bytearray(REGISTERS)
         registers[MODE] = 0xD6
+        registers[STABLE] = 4
         registers[INTERVAL] = 10
         registers[READ_TIME] = 50
         registers[0x000B] = 60
@@ -114,41 +119,29 @@ class ScanModule:
 
     # Power.
 
-    def power_on(self) -> None:
-        """Supply comes up: registers as saved, deaf until it has booted."""
-        self._powered = True
-        self._start()
+    def _factory_settings(self) -> None:
+        self._saved = self._factory()
 
-    def power_off(self) -> None:
-        """Supply goes: unsaved registers are gone."""
-        self._powered = self.ready = False
+    def _stop(self) -> None:
+        super()._stop()
+        self._end_read()
         self._cancel_attempt()
-        if self._boot is not None:
-            self._boot.cancel()
-
-    def reboot(self) -> None:
-        """The module restarts by itself (brown-out, factory reset, leaving sleep)."""
-        if self._powered:
-            self._start()
 
     def _start(self) -> None:
-        self.ready = False
-        self._cancel_attempt()
-        if self._boot is not None:
-            self._boot.cancel()
+        super()._start()
+        self._asleep = self.codes_off = False
         self.registers[:] = self._saved
         self._buffer = b""
         self._last_payload = None
         self._triggered_until_us = 0
-        self._boot = self._kernel.after(self.options.boot_us, self._booted)
 
     def _booted(self) -> None:
-        self._boot = None
-        self.ready = not self.bricked
+        super()._booted()
         self.baud = self._baud_of_registers()
         self._next_read_us = self._kernel.now_us
         if self.ready and self.options.power_on_noise:
             self._send(bytes(self._rng.getrandbits(8) for _ in range(3)), self.baud)
+        self._begin_read()
         self._consider()
 
     def _baud_of_registers(self) -> int:
@@ -161,9 +154,12 @@ class ScanModule:
 
     def receive(self, data: bytes) -> None:
         """Bytes from the host."""
-        if not self.ready:
+        if self._asleep and not self.cut_off:
+            self._start()  # the first byte wakes it, and it reboots
+        if not self.ready or self.cut_off:
             return
         self._buffer += data
+        self.codes_off = self.codes_off or (self.options.code_string and CODES_OFF in self._buffer)
         while True:
             start = self._buffer.find(COMMAND_HEADER)
             if start < 0:
@@ -222,6 +218,8 @@ class ScanModule:
                 value &= 0x7F
             if at == SAME_CODE and not self.options.same_code_register:
                 continue
+            if at == CODES and self.options.code_string:
+                continue
             if at == RESET or IDENTITY <= at < IDENTITY + 6:
                 continue
             self.registers[at] = value
@@ -234,6 +232,8 @@ class ScanModule:
             self._special(data[RESET - address])
         if address <= TRIGGER < address + len(data):
             self._trigger(bool(self.registers[TRIGGER] & 1))
+        if address <= MODE:
+            self._begin_read()
         self._consider()
 
     def _set_baud(self, baud: int) -> None:
@@ -241,12 +241,17 @@ class ScanModule:
             self.baud = baud
 
     def _special(self, value: int) -> None:
-        if value in (0x50, 0x55):
-            self._saved = self._factory()
-            self._kernel.after(REPLY_US + 20_000, self.reboot)
-        elif value == 0xD3:
+        if value in (FACTORY, DEFAULTS):
+            self._kernel.after(REPLY_US + 20_000, self.factory_reset)
+        elif value == DEEP_SLEEP:
+            self._kernel.after(REPLY_US + 20_000, self._sleep)
+        elif value == RATE_9600:
             self.registers[BAUD : BAUD + 2] = b"\x39\x01"
             self._kernel.after(REPLY_US + 20_000, lambda: self._set_baud(9600))
+
+    def _sleep(self) -> None:
+        self._stop()
+        self._asleep = self._powered
 
     def _reply(self, data: bytes) -> None:
         def send() -> None:
@@ -259,12 +264,43 @@ class ScanModule:
 
     def show(self, picture: bytes | None) -> None:
         """What is before the lens from now on: an encoded picture, or nothing."""
+        changed = picture is not None and picture != self._picture
         self._picture = picture
         self._cancel_attempt()
+        if changed and self.ready and self.registers[MODE] & 3 == INDUCTION:
+            self._look(self.registers[STABLE] * TENTH_US)
         self._consider()
 
+    def _begin_read(self) -> None:
+        """A mode begins. In induction nothing is looked at until the picture changes."""
+        self._end_read()
+        if self.registers[MODE] & 3 == CONTINUOUS and self.registers[OUTPUT] & READ_FAIL_BIT:
+            self._look(0)
+
+    def _look(self, after_us: int) -> None:
+        """One read: it ends with a code, or with the read-fail text when its time is over."""
+        self._end_read()
+        self._looks_from_us = self._kernel.now_us + after_us
+        limit_us = self.registers[READ_TIME] * TENTH_US
+        if limit_us:
+            self._read_over = self._kernel.at(self._looks_from_us + limit_us, self._read_failed)
+
+    def _end_read(self) -> None:
+        self._looks_from_us = None
+        if self._read_over is not None:
+            self._read_over.cancel()
+            self._read_over = None
+
+    def _read_failed(self) -> None:
+        self._end_read()
+        if self.registers[MODE] & 3 == INDUCTION:
+            self._cancel_attempt()
+        if self.registers[OUTPUT] & READ_FAIL_BIT:
+            self._send(self.framed(READ_FAIL_TEXT), self.baud)
+        self._begin_read()
+
     def _trigger(self, on: bool) -> None:
-        if on and self.registers[MODE] & 3 == 1:
+        if on and self.registers[MODE] & 3 == COMMAND_MODE:
             limit = self.registers[READ_TIME] * TENTH_US or 1 << 60
             self._triggered_until_us = self._kernel.now_us + limit
         else:
@@ -276,16 +312,18 @@ class ScanModule:
             self._attempt = None
 
     def _looking(self) -> bool:
-        if not self.ready:
+        if not self.ready or self.cut_off:
             return False
         mode = self.registers[MODE] & 3
-        return mode in (2, 3) or (mode == 1 and self._kernel.now_us < self._triggered_until_us)
+        if mode == INDUCTION:
+            return self._looks_from_us is not None
+        return mode == CONTINUOUS or (mode == COMMAND_MODE and self._kernel.now_us < self._triggered_until_us)
 
     def _consider(self) -> None:
         """Plan the next attempt to read what is in view."""
         if self._attempt is not None or self._picture is None or not self._looking():
             return
-        start_us = max(self._kernel.now_us, self._next_read_us)
+        start_us = max(self._kernel.now_us, self._next_read_us, self._looks_from_us or 0)
         self._attempt = self._kernel.at(
             start_us + DECODE_US + self._rng.randrange(DECODE_JITTER_US), lambda: self._try(start_us)
         )
@@ -316,7 +354,7 @@ class ScanModule:
         return max(0, self._last_output_us + (setting & 0x7F) * TENTH_US - self._kernel.now_us)
 
     def _output(self, payload: bytes) -> None:
-        if self.registers[MODE] & 3 == 1:
+        if self.registers[MODE] & 3 == COMMAND_MODE:
             self._triggered_until_us = 0
             self.registers[TRIGGER] &= 0xFE
         self._last_payload = payload
@@ -327,6 +365,7 @@ class ScanModule:
         self._last_output_us = last_us
         self._next_read_us = last_us + self.registers[INTERVAL] * TENTH_US
         self._on_read(payload, last_us)
+        self._begin_read()
 
     def framed(self, payload: bytes) -> bytes:
         """A payload in the output format that the registers ask for."""

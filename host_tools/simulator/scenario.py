@@ -25,8 +25,14 @@ else:
     import tomli as tomllib
 
 # Faults that last (`for_ms`, 0: to the end) and faults that happen once.
-LASTING = ("wifi_down", "black_hole", "dns_down", "portal", "forged", "collector_down", "collector_restart")
-MOMENTARY = ("power_cut", "power_cut_in_program", "kills", "module_reboot", "uart_bytes", "noise", "ctrl_c")
+LASTING = (
+    "wifi_down", "black_hole", "dns_down", "portal", "forged", "collector_down", "collector_restart", "module_cut_off",
+)  # fmt: skip
+MOMENTARY = (
+    "power_cut", "power_cut_in_program", "kills", "module_reboot", "module_factory", "module_babble", "uart_bytes", "noise",
+    "ctrl_c",
+)  # fmt: skip
+MODULE_KINDS = ("grow", "ssi", "newland", "line")
 
 DEFAULT_CONFIG: dict[str, Any] = {
     "version": 1,
@@ -274,6 +280,8 @@ def _check(scenario: Scenario, where: str) -> None:
     if not names or len(set(names)) != len(names):
         said = say("cần ít nhất một board, tên khác nhau", "it takes at least one board, each of its own name")
         raise _wrong(where, said)
+    for plan in scenario.boards:
+        _check_names(f"{where}: board {plan.name}: module", [plan.module.kind], [], kinds=MODULE_KINDS)
     if scenario.flash_timing not in ("typical", "worst"):
         raise _wrong(where, say("flash_timing là typical hoặc worst", "flash_timing is typical or worst"))
     try:
@@ -312,8 +320,8 @@ def _check(scenario: Scenario, where: str) -> None:
             raise _wrong(f"{where}: fault {index}", said)
 
 
-def _check_names(where: str, kinds: list[str], media: list[str]) -> None:
-    for name, known in [(kind, KINDS) for kind in kinds] + [(medium, tuple(MEDIA)) for medium in media]:
+def _check_names(where: str, names: list[str], media: list[str], *, kinds: Sequence[str] = KINDS) -> None:
+    for name, known in [(name, tuple(kinds)) for name in names] + [(medium, tuple(MEDIA)) for medium in media]:
         if name not in known:
             raise _wrong(where, say(f"không có '{name}': {', '.join(known)}", f"no '{name}': {', '.join(known)}"))
 

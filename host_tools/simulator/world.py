@@ -26,8 +26,8 @@ from host_tools.simulator.flash import PlannedCut
 from host_tools.simulator.kernel import Kernel
 from host_tools.simulator.links import Link
 from host_tools.simulator.runtime import Runtime
-from host_tools.simulator.scan_module import DECODE_US
 from host_tools.simulator.scenario import Fault, Scenario
+from host_tools.simulator.serial_module import DECODE_US
 
 FLASH_SIZE = 4 << 20
 COLLECTOR_URL = "http://127.0.0.1:8080"
@@ -211,6 +211,10 @@ class World:
             checkpoint.board.plan_cut(PlannedCut(cut, share=fault.share, skip=fault.program))
         elif fault.kind == "module_reboot":
             checkpoint.module.reboot()
+        elif fault.kind == "module_factory":
+            checkpoint.module.factory_reset()
+        elif fault.kind == "module_babble":
+            checkpoint.module.babble(bytes.fromhex(fault.hex))
         elif fault.kind == "uart_bytes":
             checkpoint.line.device_sends(bytes.fromhex(fault.hex), checkpoint.module.baud)
         elif fault.kind == "noise":
@@ -229,6 +233,8 @@ def _set_lasting(kind: str, checkpoint: Checkpoint, on: bool) -> None:
         link.dns_works = not on
     elif kind == "portal":
         link.portal = on
+    elif kind == "module_cut_off":
+        checkpoint.module.cut_off = on
     elif kind == "forged":
         link.forging = on
     elif kind in ("collector_down", "collector_restart"):

@@ -33,7 +33,7 @@ def driver(state=1):
 
 def lines():
     reader, got = driver(2)
-    reader._tail = True
+    reader._suffix = b"\r"
     return reader, got
 
 
@@ -271,7 +271,7 @@ def hold(module):
     reader.state = 1
     asyncio.run(reader.hold(lambda: done.append((list(module.sent), list(got)))))
     assert module.sent[-1] == b"\x16", "the module reads again"
-    assert not reader._talking
+    assert not reader._held
     return done[0] if done else None
 
 

@@ -20,7 +20,7 @@ _ROWS = (("vfs", 0x81, *VFS), ("journal", 0x40, *JOURNAL))
 
 
 def image(**files: str) -> bytes:
-    """A 4 MiB image whose file system holds `files` (name without .py -> source)."""
+    """A 4 MiB image whose file system holds `files` (path without .py -> source)."""
     flash = bytearray(b"\xff" * (4 << 20))
     at = 0x8000
     for label, subtype, offset, size in _ROWS:
@@ -28,6 +28,8 @@ def image(**files: str) -> bytes:
         at += 32
     fs = littlefs.LittleFS(block_size=4096, block_count=VFS[1] // 4096)
     for name, source in files.items():
+        if "/" in name:
+            fs.makedirs("/" + name.rpartition("/")[0], exist_ok=True)
         with fs.open(f"/{name}.py", "wb") as file:
             file.write(source.encode())
     flash[VFS[0] : VFS[0] + VFS[1]] = fs.context.buffer
