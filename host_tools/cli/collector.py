@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import threading
 import time
@@ -17,14 +18,25 @@ from host_tools.collector.server import CollectorServer
 from host_tools.collector.state import StateView
 from host_tools.collector.store import Store
 from host_tools.collector.trouble import database_errors, reason
+from host_tools.collector.wording import counted, gap_line, warnings
 from host_tools.errors import EXIT_OK, EXIT_USAGE, UserError
 from host_tools.formats.keys import collector_public
+from host_tools.private_files import write_private
 from host_tools.text import say
 
 SUMMARY = ("trung tâm nhận dữ liệu từ các chốt", "the centre that checkpoints report to")
 EXAMPLE = "chot collector init centre && chot collector run centre"
 DEFAULT_PORT = 8080
 MAX_PORT = 65_535
+# What is counted of each board: the member of the state, in Vietnamese, in English one and more.
+COUNTS = (
+    ("quarantined", "cách ly", "quarantined", "quarantined"),
+    ("torn", "trong đó dở do mất điện", "of these torn by power cuts", "of these torn by power cuts"),
+    ("conflicts", "trùng tên khác nội dung", "kept beside", "kept beside"),
+    ("clones", "nghi nhân bản", "clone suspected", "clones suspected"),
+    ("missing_sectors", "sector thiếu", "sector missing", "sectors missing"),
+    ("holes", "lỗ hổng", "hole", "holes"),
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +76,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     assign.add_argument("device", metavar="DEVICE", help=say("mã thiết bị, 16 chữ số hex", "device id, 16 hex digits"))
     assign.add_argument("checkpoint", metavar="CHECKPOINT", help=say("chốt mới, từ lúc này", "its place from now on"))
 
-    command("status", "tình trạng", "what has come in, and what to look at", _status)
+    status = command("status", "tình trạng", "what has come in, and what to look at", _status)
+    status.add_argument("--json", type=Path, metavar="FILE", help=say("ghi thêm ra tệp JSON", "also write a JSON file"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -197,23 +210,22 @@ def _status(args: argparse.Namespace) -> int:
     with database_errors(database):
         Store(database, make=False).close()  # to ask how it is must not make one
         with closing(StateView(database, _now_ms)) as view:
-            state = view.state()
+            state, lost = view.state(), view.lost
+    if args.json is not None:
+        write_private(args.json, json.dumps(state, ensure_ascii=False, indent=1) + "\n", "--json")
     for place in state["checkpoints"]:
-        not_cards = say("không phải thẻ", "not a card")
-        print(f"{place['checkpoint']}: {place['scans']} {say('lượt', 'scans')}, {place['not_cards']} {not_cards}")
-    words = {
-        "quarantined": say("cách ly", "quarantined"),
-        "torn": say("trong đó dở do mất điện", "of these torn by power cuts"),
-        "conflicts": say("trùng tên khác nội dung", "kept beside"),
-        "clones": say("nghi nhân bản", "clone suspected"),
-        "missing_sectors": say("sector thiếu", "sectors missing"),
-        "holes": say("lỗ hổng", "holes"),
-    }
+        scans = counted(place["scans"], "lượt", "scan", "scans")
+        print(f"{place['checkpoint']}: {scans}, {place['not_cards']} {say('không phải thẻ', 'not a card')}")
     for board in state["boards"]:
         age = None if board["last_seen"] is None else max(0, state["now"] - board["last_seen"]) // 1000
         seen = say("chưa liên lạc", "never seen") if age is None else say(f"{age} giây trước", f"seen {age} s ago")
-        counts = ", ".join(f"{board[name]} {word}" for name, word in words.items())
+        counts = ", ".join(counted(board[name], *words) for name, *words in COUNTS)
         print(f"{board['device']}  {board['checkpoint']}  {board['firmware'] or '–'}  {seen}  {counts}")
+    for board in state["boards"]:
+        for warning in warnings(board["health"]):
+            print(f"! {board['device']}  {warning}")
+    for device_id, gap in lost:
+        print(f"! {device_id.hex()}  {gap_line(gap)}")
     for matter in state["reports"]:
         print(f"! {matter['device']}  {matter['kind']}  {matter['detail']}  × {matter['times']}")
     return EXIT_OK

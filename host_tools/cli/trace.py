@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from host_tools.collector.state import gap_json
 from host_tools.collector.store import Store
 from host_tools.collector.trace import Contact, Tracer, Visit
 from host_tools.collector.trouble import database_errors
+from host_tools.collector.wording import counted, gap_line, moment
 from host_tools.errors import EXIT_OK, EXIT_USAGE, UserError
 from host_tools.private_files import write_private
 from host_tools.text import say
@@ -60,20 +62,12 @@ def _moment(text: str | None) -> int | None:
         ) from error
 
 
-def _shown(ms: int) -> str:
-    """A time for a person: local, to the second."""
-    try:
-        return datetime.datetime.fromtimestamp(ms / 1000).strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError, OSError):
-        return f"{ms} ms"
-
-
 def _start(visit: Visit) -> str:
     """When a visit began: a time, or two where the bounds are more than a second apart."""
     scan = visit.scan
     if scan.latest_ms - scan.earliest_ms <= 2000:
-        return _shown((scan.earliest_ms + scan.latest_ms) // 2)
-    return f"{_shown(scan.earliest_ms)} … {_shown(scan.latest_ms)}"
+        return moment((scan.earliest_ms + scan.latest_ms) // 2)
+    return f"{moment(scan.earliest_ms)} … {moment(scan.latest_ms)}"
 
 
 def _visit_json(visit: Visit) -> dict[str, Any]:
@@ -153,24 +147,42 @@ def run(args: argparse.Namespace) -> int:
         tracer = Tracer(store, stay_ms)
         visits = tracer.visits_of(args.card, args.scheme, begin, end)
         contacts = tracer.contacts(visits)
+        missing = tracer.missing(visits, begin, end)
     if args.json is not None:
         result = {
             "card": args.card,
             "stay_ms": stay_ms,
             "visits": [_visit_json(visit) for visit in visits],
             "contacts": [_contact_json(found) for found in contacts],
+            "missing": [gap_json(device_id, gap) for device_id, gap in missing],
         }
         write_private(args.json, json.dumps(result, ensure_ascii=False, indent=1) + "\n", "--json")
     card = _printable(args.card)
     if not visits:
         print(say(f"thẻ {card}: không có lượt quét nào", f"card {card}: no scan of it is known"))
-        return EXIT_OK
-    print(say(f"thẻ {card}, số lượt: {len(visits)}", f"card {card}, visits: {len(visits)}"))
-    for visit in visits:
-        print(f"  {_printable(visit.checkpoint)}  {_start(visit)}")
-    if not contacts:
-        print(say("không ai khác ở cùng nơi, cùng lúc", "nobody else was at the same place and time"))
-        return EXIT_OK
+    else:
+        print(say(f"thẻ {card}, số lượt: {len(visits)}", f"card {card}, visits: {len(visits)}"))
+        for visit in visits:
+            print(f"  {_printable(visit.checkpoint)}  {_start(visit)}")
+        if contacts:
+            print(_contact_table(contacts))
+        else:
+            print(say("không ai khác ở cùng nơi, cùng lúc", "nobody else was at the same place and time"))
+    if missing:
+        count = sum(gap.sectors for _, gap in missing)
+        sectors = counted(count, "sector", "sector is", "sectors are")
+        print(
+            say(
+                f"câu trả lời chưa đủ: trong khoảng ấy trung tâm thiếu {sectors}",
+                f"this is not the whole answer: {sectors} missing of that time and place",
+            )
+        )
+        for device_id, gap in missing:
+            print(f"! {device_id.hex()}  {_printable(gap_line(gap))}")
+    return EXIT_OK
+
+
+def _contact_table(contacts: list[Contact]) -> str:
     header = say("nơi|từ|đến|loại|thẻ|chung|", "place|from|to|scheme|card|overlap|")
     rows = [header.split("|")]
     for found in contacts:
@@ -178,7 +190,6 @@ def run(args: argparse.Namespace) -> int:
         minutes = f"{max(1, round(found.longest_ms / MS_PER_MINUTE))} min"
         place = _printable(found.visit.checkpoint)
         other = found.other
-        span = [_shown(found.from_ms), _shown(found.to_ms)]
+        span = [moment(found.from_ms), moment(found.to_ms)]
         rows.append([place, *span, str(other.scheme), _printable(other.card_id), minutes, sure])
-    print(_table(rows))
-    return EXIT_OK
+    return _table(rows)

@@ -52,13 +52,25 @@ class Quarantined:
     reason: str
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What a request says about the boot that sent it: the epoch in its head, and the positions (generation, lsn) where
+    its first piece begins and its last one ends."""
+
+    epoch_public: bytes
+    begin: tuple[int, int]
+    end: tuple[int, int]
+
+
 @dataclass
 class Opened:
-    """All that a request holds, ready to be stored; `spans` are the (generation, first lsn, end lsn) it covers."""
+    """All that a request holds, ready to be stored; `spans` are the (generation, first lsn, end lsn) it covers. `heard`
+    is what it tells about who sent it, None where no board did."""
 
     rows: list[OpenedRow] = field(default_factory=list)
     quarantined: list[Quarantined] = field(default_factory=list)
     spans: list[tuple[int, int, int]] = field(default_factory=list)
+    heard: Heard | None = None
 
 
 def _take(opened: Opened, walk: Walk, generation: int, sequence: int) -> None:
@@ -70,8 +82,11 @@ def _take(opened: Opened, walk: Walk, generation: int, sequence: int) -> None:
             opened.rows.append(row)
 
 
-def _open_piece(opened: Opened, piece: Piece, keys_for: KeysFor, others: Iterable[bytes]) -> bytes | None:
-    """Open an ordinary piece; returns the epoch in force at its end, if anything in it opened."""
+def _open_piece(
+    opened: Opened, piece: Piece, keys_for: KeysFor, others: Iterable[bytes], *, closed: bool
+) -> bytes | None:
+    """Open an ordinary piece; returns the epoch in force at its end, if anything in it opened. Of a closed sector nothing
+    follows behind it, so the span reaches to the end of the sector."""
     walk = walk_frames(
         piece.data,
         generation=piece.generation,
@@ -84,7 +99,7 @@ def _open_piece(opened: Opened, piece: Piece, keys_for: KeysFor, others: Iterabl
     _take(opened, walk, piece.generation, piece.sequence)
     end = piece.offset + len(piece.data)
     base = piece.sequence * SECTOR_BYTES
-    opened.spans.append((piece.generation, base + piece.offset, base + end))
+    opened.spans.append((piece.generation, base + piece.offset, base + (SECTOR_BYTES if closed else end)))
     for first, last in walk.unread:
         data = piece.data[first - piece.offset : last - piece.offset]
         torn = last == end and last - first <= MAX_TORN_BYTES and not is_sealed(data)
@@ -143,6 +158,19 @@ def whole(request: Request) -> Quarantined:
     return Quarantined(0, 0, 0, request.epoch_public, data, NOT_PARSED)
 
 
+def heard(request: Request) -> Heard | None:
+    """What an authentic request says about its sender; None for a heartbeat, and for one that does not parse."""
+    ordered = [piece for piece in request.pieces if not piece.raw]
+    if request.fault is not None or not ordered:
+        return None
+    first, last = ordered[0], ordered[-1]
+    return Heard(
+        request.epoch_public,
+        (first.generation, first.sequence * SECTOR_BYTES + first.offset),
+        (last.generation, last.sequence * SECTOR_BYTES + last.offset + len(last.data)),
+    )
+
+
 def open_request(request: Request, keys_for: KeysFor, known_epochs: Sequence[bytes] = ()) -> Opened:
     """Open every piece of an authentic request. Bytes that do not open go to quarantine; of a request that does not
     parse, all of it does, beside the records found in its sound pieces. `known_epochs` are epochs this board has used,
@@ -156,7 +184,9 @@ def open_request(request: Request, keys_for: KeysFor, known_epochs: Sequence[byt
         # The last epoch that opened comes first, then the keys of the nearest pieces.
         near = [ordered[i].epoch_public for step in (1, 2) for i in (at - step, at + step) if 0 <= i < len(ordered)]
         others = dict.fromkeys([*found[-1:], *near, request.epoch_public, *known_epochs])
-        last = _open_piece(opened, piece, keys_for, others)
+        # Only the last piece may be cut short or of the head: the board has closed the sectors before it.
+        closed = request.fault is None and at + 1 < len(ordered) and ordered[at + 1].sequence > piece.sequence
+        last = _open_piece(opened, piece, keys_for, others, closed=closed)
         if last is not None and last not in found:
             found.append(last)
     for piece in request.pieces:

@@ -42,6 +42,7 @@ code { font-size: .85em; }
 <div id="trouble" class="bad" role="alert"></div>
 <h2 data-say="places"></h2><div class="places" id="places" aria-live="polite"></div>
 <h2 data-say="boards"></h2><div class="scroll"><table id="boards"></table></div>
+<section id="lost"><h2 data-say="gaps"></h2><div class="scroll"><table id="gaps"></table></div></section>
 <h2 data-say="matters"></h2><div class="scroll"><table id="matters"></table></div>
 </main>
 <script>
@@ -57,7 +58,11 @@ const WORDS = {
     torn: "đoạn dở do mất điện",
     ago: s => s < 60 ? s + " giây trước" : s < 3600 ? Math.floor(s / 60) + " phút trước"
       : Math.floor(s / 3600) + " giờ trước", links: { 1: "Wi-Fi", 2: "di động" }, when: "lúc", what: "việc",
-    detail: "chi tiết", gone: "Mất liên lạc với trung tâm, số liệu bên dưới đã cũ." },
+    detail: "chi tiết", filling: "nhật ký gần đầy:", almostFull: "nhật ký sắp hết chỗ:", unusable: "sector không dùng được",
+    gaps: "Nhật ký còn thiếu", sectors: "sector", why: "vì sao", between: "trong khoảng", about: "khoảng", before: "trước",
+    records: "bản ghi", causes: { "overwritten": "đã bị ghi đè", "may still come": "có thể còn tới",
+      "damaged": "sector hỏng, byte nằm trong cách ly", "not received": "không nhận được, không rõ vì sao" },
+    gone: "Mất liên lạc với trung tâm, số liệu bên dưới đã cũ." },
   en: { other: "Tiếng Việt", places: "Scans by checkpoint", boards: "Boards", matters: "To be looked at",
     scans: "scans", minute: "in the last minute", last: "last", notCards: "not a card", never: "none yet",
     board: "board", place: "checkpoint", seen: "seen", firmware: "firmware", health: "health", link: "link",
@@ -69,10 +74,16 @@ const WORDS = {
     torn: ["end torn by a power cut", "ends torn by power cuts"],
     ago: s => s < 60 ? s + " s ago" : s < 3600 ? Math.floor(s / 60) + " min ago"
       : Math.floor(s / 3600) + " h ago", links: { 1: "Wi-Fi", 2: "cellular" }, when: "when", what: "what",
-    detail: "detail", gone: "The collector does not answer; what you see below is old." } };
+    detail: "detail", filling: "journal filling up:", almostFull: "journal almost full:",
+    unusable: ["sector unusable", "sectors unusable"],
+    gaps: "Missing of the journals", sectors: "sectors", why: "why", between: "between", about: "about", before: "before",
+    records: ["record", "records"], causes: { "overwritten": "overwritten", "may still come": "may still come",
+      "damaged": "damaged, the bytes are in quarantine", "not received": "not received, nobody knows why" },
+    gone: "The collector does not answer; what you see below is old." } };
 const KINDS = { "clone: one name, two contents": "nhân bản: một tên, hai nội dung", "quarantine": "cách ly",
   "clone: epochs overlap": "nhân bản: hai kỳ khoá chồng nhau", "collector key not held": "không có khoá trung tâm này",
-  "clone: an epoch in two generations": "nhân bản: một kỳ khoá ở hai thế hệ", "epoch key refused": "khoá bị từ chối" };
+  "clone: an epoch in two generations": "nhân bản: một kỳ khoá ở hai thế hệ", "epoch key refused": "khoá bị từ chối",
+  "clone: two boots alive at once": "nhân bản: hai lần khởi động cùng chạy" };
 let language = navigator.language.toLowerCase().startsWith("vi") ? "vi" : "en";
 let state = null;
 
@@ -121,9 +132,14 @@ function show() {
     const health = [];
     if (h.sectors_unreleased !== undefined) health.push([counted(h.sectors_unreleased, w.waiting)]);
     if (h.heap_free_bytes !== undefined) health.push([Math.round(h.heap_free_bytes / 1024) + " KB " + w.heap]);
-    for (const [key, name] of [["reads_dropped", "drops"], ["uplink_failures", "failures"], ["sectors_lost", "lost"]]) {
+    for (const [key, name] of [["reads_dropped", "drops"], ["uplink_failures", "failures"]]) {
       if (h[key] !== undefined) health.push([counted(h[key], w[name]), h[key] ? "warn" : ""]);
     }
+    if (h.sectors_lost) health.push([counted(h.sectors_lost, w.lost), "bad"]);
+    if (h.sectors_unusable) health.push([counted(h.sectors_unusable, w.unusable), "warn"]);
+    const fill = h.journal_fill_percent;
+    if (fill >= 95) health.push([w.almostFull + " " + fill + " %", "bad"]);
+    else if (fill >= 80) health.push([w.filling + " " + fill + " %", "warn"]);
     const data = [];
     for (const [count, name, style] of [[b.clones, "clones", "bad"], [b.quarantined - b.torn, "quarantined", "warn"],
         [b.missing_sectors, "missing", "warn"], [b.holes, "holes", "warn"]]) {
@@ -141,6 +157,21 @@ function show() {
     return row;
   });
   document.getElementById("boards").replaceChildren(head, ...rows);
+  document.getElementById("lost").hidden = !state.missing.length;
+  const above = make("tr");
+  for (const name of ["place", "board", "sectors", "why", "between", "about"]) above.append(make("th", w[name]));
+  const lost = state.missing.map(g => {
+    const row = make("tr"), id = make("td");
+    id.append(make("code", g.device));
+    const first = g.first_sector + (g.first_offset > 64 ? "+" + g.first_offset : "");
+    const last = g.last_sector + (g.end_offset < 4096 ? "+" + g.end_offset : "");
+    row.append(make("td", g.checkpoints.join(" / ") || "–"), id, make("td", first === last ? first : first + " … " + last),
+      make("td", w.causes[g.cause] || g.cause, g.cause === "may still come" ? "warn" : "bad"),
+      make("td", (g.earliest ? clock(g.earliest) + " … " : w.before + " ") + clock(g.latest)),
+      make("td", counted(g.records, w.records)));
+    return row;
+  });
+  document.getElementById("gaps").replaceChildren(above, ...lost);
   const top = make("tr");
   for (const name of ["when", "board", "what", "detail"]) top.append(make("th", w[name]));
   const matters = state.reports.map(r => {

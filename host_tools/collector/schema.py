@@ -10,7 +10,7 @@ from host_tools.collector.trouble import reason, refused_database
 from host_tools.errors import EXIT_ENVIRONMENT, EXIT_INPUT, UserError
 from host_tools.text import say
 
-VERSION = 1
+VERSION = 2
 BUSY_TIMEOUT_S = 10
 MAGIC = b"SQLite format 3\0"
 
@@ -128,6 +128,18 @@ CREATE TABLE trace_log (                 -- who asked where a card had been: nob
     to_ms INTEGER
 );
 """
+HEARD = """
+CREATE TABLE heard (                     -- which boots of a board were alive when (alive.py), counted in its requests
+    device_id BLOB NOT NULL REFERENCES devices,
+    epoch_public BLOB NOT NULL,          -- as requests name it
+    generation INTEGER NOT NULL,
+    begun INTEGER NOT NULL,              -- the first request of it
+    alive INTEGER NOT NULL,              -- it lived on after the answer to this one; 0: not shown
+    end_lsn INTEGER NOT NULL,            -- the end of what it has sent
+    end_at INTEGER NOT NULL,             -- the first request that reached this end
+    PRIMARY KEY (device_id, epoch_public, generation)
+) WITHOUT ROWID;
+"""
 
 
 def _sync_directory(path: Path) -> None:
@@ -200,6 +212,13 @@ def _open(db: sqlite3.Connection, path: Path, *, make: bool) -> None:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if not ours and not (make and _is_new(db)):
         raise _not_ours(path)
+    if ours and version == 1:
+        db.execute("BEGIN IMMEDIATE")
+        if db.execute("PRAGMA user_version").fetchone()[0] == 1:  # somebody else may have done it in between
+            db.execute(HEARD)
+            db.execute(f"PRAGMA user_version={VERSION}")
+        db.execute("COMMIT")
+        version = VERSION
     if ours and version != VERSION:
         raise UserError(
             say(f"{path}: cơ sở dữ liệu phiên bản {version}", f"{path}: a database of version {version}"),
@@ -213,7 +232,7 @@ def _open(db: sqlite3.Connection, path: Path, *, make: bool) -> None:
     if not ours:
         db.execute("BEGIN IMMEDIATE")
         if _is_new(db):  # somebody else may have made them in between
-            for statement in TABLES.split(";\n"):
+            for statement in (TABLES + HEARD).split(";\n"):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version={VERSION}")
         db.execute("COMMIT")

@@ -18,7 +18,7 @@ from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from host_tools.collector.doorman import Doorman
-from host_tools.collector.opening import Opened, open_request, whole
+from host_tools.collector.opening import Opened, heard, open_request, whole
 from host_tools.collector.page import PAGE
 from host_tools.collector.state import StateView
 from host_tools.collector.store import REFUSED_EPOCH, UNKNOWN_COLLECTOR_KEY, Store
@@ -105,6 +105,7 @@ class _Intake:
         epochs = self._store.recent_epochs(device_id)
         try:
             opened = open_request(request, self._ring(device_id, device_key), epochs)
+            opened.heard = heard(request)
         except Exception:  # a fault of ours must not block a board: the bytes are kept, to be opened once it is mended
             log.exception("board %s: a request is quarantined whole", device_id.hex())
             opened = Opened(quarantined=[whole(request)])

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from host_tools.collector import gaps
 from host_tools.collector.opening import CUT_SHORT
 from host_tools.collector.places import checkpoints
 from host_tools.collector.store import CLONES, Store, StoredRow
 from host_tools.collector.timeline import Placed, place
 from host_tools.formats import records
-from host_tools.formats.sector import HEADER_BYTES, SECTOR_BYTES
+from host_tools.formats.sector import SECTOR_BYTES
 
 LAST_MINUTE_MS = 60_000
 # Records looked at for what happened lately; a door sees fewer people than that in a minute.
@@ -23,6 +24,8 @@ RECENT_RECORDS = 400
 RECENT_EPOCHS = 3
 # How often the boards' records are looked at again; every reader in between gets the same answer.
 REFRESH_S = 0.5
+# Gaps told one by one, the latest first; the counts of the boards are of all.
+GAPS_TOLD = 100
 HEALTH_NAMES = {
     1: "heap_free_bytes",
     2: "sectors_unreleased",
@@ -39,6 +42,7 @@ HEALTH_NAMES = {
     13: "longest_verdict_ms",
     14: "scan_module_state",
     15: "clock_drift_tenth_ppm",
+    16: "journal_fill_percent",
 }
 
 
@@ -58,18 +62,21 @@ class _Board:
     clock_known: bool
 
 
-def missing(store: Store, device_id: bytes) -> dict[str, int]:
-    """Sector numbers of a board's journal never received, and holes within those that were."""
-    sectors = holes = 0
-    found = store.db.execute(
-        "SELECT COUNT(DISTINCT first_lsn / ?1), MAX(first_lsn / ?1), COUNT(*),"
-        " SUM(first_lsn % ?1 = ?2) FROM spans WHERE device_id = ?3 GROUP BY generation",
-        (SECTOR_BYTES, HEADER_BYTES, device_id),
-    )
-    for received, highest, spans, from_the_start in found.fetchall():
-        sectors += highest - received
-        holes += spans - from_the_start
-    return {"sectors": sectors, "holes": holes}
+def gap_json(device_id: bytes, gap: gaps.Gap) -> dict[str, Any]:
+    """A gap of a board's journal for machines; times are UTC in ms, `earliest` 0 where nothing is known before it."""
+    return {
+        "device": device_id.hex(),
+        "checkpoints": list(gap.checkpoints),
+        "generation": f"{gap.generation:08x}",
+        "first_sector": gap.first,
+        "first_offset": gap.offset,
+        "last_sector": gap.last,
+        "end_offset": gap.end,
+        "cause": gap.cause,
+        "earliest": gap.earliest_ms,
+        "latest": gap.latest_ms,
+        "records": gap.records,
+    }
 
 
 class StateView:
@@ -79,6 +86,9 @@ class StateView:
         self._store = Store(database)
         self._clock_ms = clock_ms
         self._boards: dict[bytes, _Board] = {}
+        self._missing: dict[bytes, tuple[tuple[Any, ...], gaps.Missing]] = {}
+        # What is missing of the journals as the last state told it, the latest first.
+        self.lost: list[tuple[bytes, gaps.Gap]] = []
         self._made_s: float | None = None
         self._made = b""
 
@@ -95,10 +105,11 @@ class StateView:
         return self._made
 
     def state(self) -> dict[str, Any]:
-        """The state: `now`, `checkpoints`, `boards`, `reports`; times are UTC in ms."""
+        """The state: `now`, `checkpoints`, `boards`, `missing`, `reports`; times are UTC in ms."""
         now = self._clock_ms()
         boards: list[dict[str, Any]] = []
         places: dict[str, dict[str, Any]] = {}
+        lost: list[tuple[bytes, gaps.Gap]] = []
         for device_id in self._store.devices():
             board = self._board(device_id)
             for name, share in board.shares.items():
@@ -109,14 +120,38 @@ class StateView:
                 last = max(share.recent, key=lambda scan: (scan.latest_ms, scan.earliest_ms), default=None)
                 if last is not None and last.latest_ms >= entry.get("last_latest", 0):
                     entry["last_earliest"], entry["last_latest"] = last.earliest_ms, last.latest_ms
-            boards.append(self._describe(device_id, board))
+            lacks = self._lacks(device_id, board)
+            lost += [(device_id, gap) for gap in lacks.gaps if gap.loses]
+            boards.append(self._describe(device_id, board, lacks))
+        self.lost = sorted(lost, key=lambda pair: pair[1].latest_ms, reverse=True)[:GAPS_TOLD]
         matters = [
             {"device": device.hex(), "kind": kind, "detail": detail, "last": last_ms, "times": times}
             for device, kind, detail, _, last_ms, times in self._store.reports(20)
         ]
-        return {"now": now, "checkpoints": list(places.values()), "boards": boards, "reports": matters}
+        return {
+            "now": now,
+            "checkpoints": list(places.values()),
+            "boards": boards,
+            "missing": [gap_json(device_id, gap) for device_id, gap in self.lost],
+            "reports": matters,
+        }
 
-    def _describe(self, device_id: bytes, board: _Board) -> dict[str, Any]:
+    def _lacks(self, device_id: bytes, board: _Board) -> gaps.Missing:
+        """What a board's journal lacks; looked at again when a sector came or went, and while something is undecided."""
+        shape = self._store.db.execute(
+            "SELECT COUNT(*), COUNT(DISTINCT first_lsn / ?1), MAX(first_lsn) / ?1 FROM spans WHERE device_id = ?2"
+            " GROUP BY generation",
+            (SECTOR_BYTES, device_id),
+        ).fetchall()
+        known = self._missing.get(device_id)
+        if known is None or known[0][:2] != (shape, board.version[1]) or not (
+            known[1].settled or known[0][2] == board.version[0]
+        ):
+            known = (shape, board.version[1], board.version[0]), gaps.missing(self._store, device_id)
+            self._missing[device_id] = known
+        return known[1]
+
+    def _describe(self, device_id: bytes, board: _Board, lacks: gaps.Missing) -> dict[str, Any]:
         latest = dict(
             self._store.db.execute("SELECT kind, plaintext FROM latest WHERE device_id = ?", (device_id,)).fetchall()
         )
@@ -124,13 +159,12 @@ class StateView:
         health = records.decode(latest[records.HEALTH]) if records.HEALTH in latest else None
         seen, quarantined, torn, conflicts, clones = self._store.db.execute(
             "SELECT last_seen_ms, (SELECT COUNT(*) FROM quarantine WHERE device_id = ?1),"
-            " (SELECT COUNT(*) FROM quarantine WHERE device_id = ?1 AND reason = ?5),"
+            " (SELECT COUNT(*) FROM quarantine WHERE device_id = ?1 AND reason = ?2),"
             " (SELECT COUNT(*) FROM conflicts WHERE device_id = ?1),"
-            " (SELECT COUNT(*) FROM reports WHERE device_id = ?1 AND kind IN (?2, ?3, ?4))"
+            f" (SELECT COUNT(*) FROM reports WHERE device_id = ?1 AND kind IN ({', '.join('?' * len(CLONES))}))"
             " FROM devices WHERE device_id = ?1",
-            (device_id, *CLONES, CUT_SHORT),
+            (device_id, CUT_SHORT, *CLONES),
         ).fetchone()
-        gaps = missing(self._store, device_id)
         return {
             "device": device_id.hex(),
             "checkpoint": self._store.assignments(device_id)[-1].checkpoint,
@@ -144,8 +178,11 @@ class StateView:
             "torn": torn,  # of those, what lies torn at the end of a sector: what a power cut leaves
             "conflicts": conflicts,
             "clones": clones,
-            "missing_sectors": gaps["sectors"],
-            "holes": gaps["holes"],
+            "missing_sectors": sum(gap.whole_sectors for gap in lacks.gaps if gap.loses),
+            "holes": lacks.holes,
+            "overwritten_sectors": lacks.sectors(gaps.OVERWRITTEN),
+            "overwritten_said": lacks.said_overwritten,
+            "unusable_numbers": lacks.sectors(gaps.UNUSABLE),
         }
 
     def _board(self, device_id: bytes) -> _Board:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from host_tools.collector import vault
+from host_tools.collector import alive, vault
 from host_tools.collector.opening import CUT_SHORT, NOT_PARSED, Opened, OpenedRow, Quarantined
 from host_tools.collector.schema import connect
 from host_tools.errors import UserError
@@ -26,7 +26,8 @@ RECENT_EPOCHS = 8
 CLONE_BYTES = "clone: one name, two contents"
 CLONE_OVERLAP = "clone: epochs overlap"
 CLONE_GENERATION = "clone: an epoch in two generations"
-CLONES = (CLONE_BYTES, CLONE_OVERLAP, CLONE_GENERATION)
+CLONE_ALIVE = "clone: two boots alive at once"
+CLONES = (CLONE_BYTES, CLONE_OVERLAP, CLONE_GENERATION, CLONE_ALIVE)
 QUARANTINE = "quarantine"
 UNKNOWN_COLLECTOR_KEY = "collector key not held"
 REFUSED_EPOCH = "epoch key refused"
@@ -180,6 +181,9 @@ class Store:
                 self._quarantine(device_id, item, received_ms)
             for span in opened.spans:
                 self._cover(device_id, *span)
+            if opened.heard is not None:
+                for other in alive.note(self.db, device_id, opened.heard):
+                    self._report_pair(device_id, CLONE_ALIVE, opened.heard.epoch_public, other, "", received_ms)
         except BaseException:
             self.db.execute("ROLLBACK TO request")
             self.db.execute("RELEASE request")
@@ -253,8 +257,11 @@ class Store:
             (epoch,),
         )
         for mine, other, generation in others.fetchall():
-            pair = " ".join(sorted((mine.hex()[:16], other.hex()[:16])))
-            self.report(device_id, CLONE_OVERLAP, f"{pair} {generation:08x}", received_ms)
+            self._report_pair(device_id, CLONE_OVERLAP, mine, other, f" {generation:08x}", received_ms)
+
+    def _report_pair(self, device_id: bytes, kind: str, one: bytes, other: bytes, where: str, at_ms: int) -> None:
+        pair = " ".join(sorted((one.hex()[:16], other.hex()[:16])))
+        self.report(device_id, kind, pair + where, at_ms)
 
     def _quarantine(self, device_id: bytes, item: Quarantined, received_ms: int) -> None:
         name = f"{item.generation}:{item.sequence}:{item.offset}:".encode()

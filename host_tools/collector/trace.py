@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from host_tools.collector import gaps
 from host_tools.collector.places import checkpoints
 from host_tools.collector.store import Store
 from host_tools.collector.timeline import Placed, drift_ms, place
@@ -129,6 +130,32 @@ class Tracer:
                 if found and (not known or (found.certain, found.longest_ms) > (known.certain, known.longest_ms)):
                     best[number, other.packed] = found
         return sorted(best.values(), key=lambda found: (found.visit.scan.latest_ms, not found.certain, found.from_ms))
+
+    def missing(
+        self, visits: Sequence[Visit], from_ms: int | None = None, to_ms: int | None = None
+    ) -> list[tuple[bytes, gaps.Gap]]:
+        """What the centre lacks of the times and places that an answer about these visits is about, as (board, gap): a
+        record in it could have been another's visit. Without visits, of all places between the limits: it could have
+        been this card's."""
+        found = []
+        for device_id in self._store.devices():
+            for gap in gaps.missing(self._store, device_id).gaps:
+                # What a person did then counts from the moment of the scan to the end of the stay.
+                until = gap.latest_ms + self._stay_ms if gap.latest_ms else None
+                if visits:
+                    about = any(
+                        visit.checkpoint in gap.checkpoints
+                        and gap.earliest_ms <= visit.until_ms
+                        and (until is None or until >= visit.scan.earliest_ms)
+                        for visit in visits
+                    )
+                else:
+                    about = (to_ms is None or gap.earliest_ms <= to_ms) and (
+                        from_ms is None or until is None or until >= from_ms
+                    )
+                if gap.loses and about:
+                    found.append((device_id, gap))
+        return sorted(found, key=lambda pair: pair[1].latest_ms)
 
     def _others(self, places: set[str]) -> Iterable[Visit]:
         for device_id in self._store.devices():

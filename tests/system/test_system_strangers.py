@@ -5,17 +5,20 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
 from host_tools.build.partitions import find
 from host_tools.collector.opening import DAMAGED_SECTOR, UNREADABLE
-from host_tools.collector.store import CLONES, Store
+from host_tools.collector.state import StateView
+from host_tools.collector.store import CLONE_ALIVE, CLONES, Store
 from host_tools.formats import records
 from host_tools.formats.sector import HEADER_BYTES, SECTOR_BYTES, Header, parse_header, programmed_end
 from host_tools.simulator import scenario
 from host_tools.simulator.checkpoint import Checkpoint
 from host_tools.simulator.crowd import Album
+from host_tools.simulator.flash import Operation
 from host_tools.simulator.judge import KEPT_SIGNALS, Card, card_of
 from host_tools.simulator.run import Run
 from tests.collector.sealing_board import Board
@@ -167,6 +170,10 @@ def test_flipped_bits_cost_what_they_hit_and_no_more(stage: Callable[..., Run]) 
     for at in range(0, 56, 3):
         spoil(checkpoint, 2 * SECTOR_BYTES + at, 0x55)  # a header beyond mending
     spoil(checkpoint, 3 * SECTOR_BYTES + 56, 0x40)  # a release mark that is none
+    spoil(checkpoint, 5 * SECTOR_BYTES + 56, 0xFD)  # a mark that was one, a bit of it flipped back
+    (renewed,) = (piece for piece in board.pieces() if b"\xfe" + board.epoch_public in piece.data)
+    at = HEADER_BYTES + renewed.data.index(b"\xfe" + board.epoch_public)
+    spoil(checkpoint, renewed.sequence * SECTOR_BYTES + at + 7)  # an epoch frame: the key in it
     hit = [next(lsn for lsn in board.lsns if lsn // SECTOR_BYTES == 3 and lsn % SECTOR_BYTES > 1000)]
     spoil(checkpoint, hit[0] + 5)  # a ciphertext
     hit.append(next(lsn for lsn in board.lsns if lsn // SECTOR_BYTES == 4 and lsn % SECTOR_BYTES > 2000))
@@ -178,12 +185,13 @@ def test_flipped_bits_cost_what_they_hit_and_no_more(stage: Callable[..., Run]) 
     assert set(board.lsns) - centre.lsns == set(hit)
     rotten = sectors_of(checkpoint)
     assert centre.raw() == {rotten[0], rotten[1]} != {sectors[0], sectors[1]}
-    assert Counter(reason for reason, *_ in centre.quarantine) == {DAMAGED_SECTOR: 2, UNREADABLE: 3}
+    assert Counter(reason for reason, *_ in centre.quarantine) == {DAMAGED_SECTOR: 2, UNREADABLE: 4}
     assert centre.clones == []
     # The head with the broken frame was closed, and work went on behind it.
     head = parse_header(rotten[last])
     assert head is not None and head.sequence == last + 1 and head.generation == board.generation
     assert all(header.released for sector in rotten[2:last] if (header := parse_header(sector)) is not None)
+    assert rotten[2][56] == rotten[4][56] == 0, "what only looked like a mark was sent again and marked"
 
 
 def test_flipped_bits_in_what_a_board_has_just_written(stage: Callable[..., Run]) -> None:
@@ -304,6 +312,63 @@ def test_an_identity_put_into_another_board_mixes_nothing(stage: Callable[..., R
     centre = Centre(run, original)
     assert beeped(original) + beeped(copy) <= centre.cards
     assert len({row.generation for row in centre.rows}) == 2
+    assert set(centre.clones) == {CLONE_ALIVE}, "two boards spoke in turns under one identity, and nobody says so"
+
+
+def test_one_board_in_a_bad_network_is_no_clone(stage: Callable[..., Run]) -> None:
+    """Restarts, packets lost on the way there and back, and a captive portal: all of it is one board."""
+    faults = "".join(
+        f'[[fault]]\nkind = "{kind}"\nat_ms = {at_ms}\nfor_ms = {for_ms}\n'
+        for kind, at_ms, for_ms in (("black_hole", 9000, 6000), ("portal", 22000, 3000), ("black_hole", 30000, 5000))
+    )
+    cuts = "".join(f'[[fault]]\nkind = "power_cut"\nat_ms = {at_ms}\n' for at_ms in (12000, 20000, 31000))
+    run = stage(gate(12, count=24, seconds=48) + faults + cuts)
+    run.play()
+    checkpoint = run.world.checkpoints["gate"]
+    centre = Centre(run, checkpoint)
+    assert beeped(checkpoint) <= centre.cards and len(checkpoint.log.downs) == 3
+    assert centre.clones == []
+    with Store(run.world.database) as store:
+        assert store.db.execute("SELECT COUNT(*) FROM heard WHERE alive > 0").fetchone()[0] >= 2, "it was looked for"
+
+
+# Sectors that take nothing.
+
+
+def test_sectors_that_will_not_erase_or_program_are_passed_over(stage: Callable[..., Run]) -> None:
+    plan = gate(13, from_ms=8000, count=14, seconds=60).replace("repeat_window_s", "health_s = 10, repeat_window_s")
+    run = stage(plan)
+    checkpoint = run.world.checkpoints["gate"]
+    board = past(checkpoint, scans=166)
+    assert len(board.pieces()) == 1 and 3800 < len(board.data) < 3970
+    lay(checkpoint, board)
+    start = checkpoint.journal[0]
+    # The second sector takes no header, the third keeps cells through its erase, and a record in it fails unseen.
+    second, third = start + SECTOR_BYTES, start + 2 * SECTOR_BYTES
+    failed: list[int] = []
+
+    def fails(operation: Operation) -> bool:
+        record = third + 400 < operation.address < third + SECTOR_BYTES and third not in failed
+        if operation.address == second or record:
+            failed.append(second if operation.address == second else third)
+        return operation.address == second or record
+
+    checkpoint.flash.fails_silently = fails
+    checkpoint.flash.worn_sectors = {third // SECTOR_BYTES}
+    run.play()
+    run.world.kernel.run(run.world.kernel.now_us + 11 * SECOND)
+    centre = Centre(run, checkpoint)
+    assert failed == [second, third]
+    signals = Counter(beep.signal.name for beep in checkpoint.log.beeps)
+    assert signals["recorded"] >= 12 and set(signals) <= {"recorded", "fault"}, "a card is refused, never lost"
+    assert beeped(checkpoint) <= centre.cards
+    assert set(board.lsns) <= centre.lsns and checkpoint.board.faults == [] and centre.clones == []
+    head = max((header for sector in sectors_of(checkpoint) if (header := parse_header(sector))), key=lambda h: h.sequence)
+    assert head.sequence == 4
+    with closing(StateView(run.world.database, run.world.utc_ms)) as view:
+        (described,) = view.state()["boards"]
+    assert described["health"]["sectors_unusable"] == 1
+    assert (described["missing_sectors"], described["unusable_numbers"]) == (0, 1)
 
 
 # Noise.
