@@ -246,15 +246,16 @@ class Gm65(Module):
         await self._rest(_ASLEEP_MS)
         await self._set(_POWER, _WAKE)
 
-    async def _pause(self):
-        await self._set(_MODE, _COMMAND_MODE)
+    def _pause(self):
+        return self._set(_MODE, _COMMAND_MODE)
 
     async def _resume(self):
-        await self._set(_MODE, _CONTINUOUS) or await self._set(_MODE, _CONTINUOUS)
-        if self._mode != _CONTINUOUS:
+        resumed = await self._set(_MODE, _CONTINUOUS)
+        if resumed and self._mode != _CONTINUOUS:
             # It would wait for a change, and a card may be there already: read first, for less than the read time.
             await asyncio.sleep_ms(_BACK_MS)
-            await self._set(_MODE, self._mode) or await self._set(_MODE, self._mode)
+            resumed = await self._set(_MODE, self._mode)
+        return resumed
 
 
 def make(uart, on_payload, on_fail, settings, trigger):

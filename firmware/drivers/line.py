@@ -67,11 +67,10 @@ class Line(Module):
     async def _pause(self):
         if self._trigger:
             self._trigger(1)
-        if self._halt:
-            await self._tell(self._halt, self._accepted)
+        return not self._halt or await self._tell(self._halt, self._accepted)
 
-    async def _resume(self):
-        await self._alive()
+    def _resume(self):
+        return self._alive()
 
 
 def make(uart, on_payload, on_fail, settings, trigger):

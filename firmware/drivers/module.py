@@ -22,6 +22,7 @@ _SETTLE_MS = const(300)  # the module takes the host's start-up levels for start
 _SILENCE_MS = const(10000)  # without a byte for so long the module is asked whether it is still there
 _SOON_MS = const(300)  # after noise it is asked as soon as that stops: it may have restarted at another rate
 _RETRY_MS = const(1000)
+_TRIES = const(5)  # to let a module that was held read again
 _PAUSE_MS = const(500)  # a module rests 1 s between codes; one that has not rested so long ...
 _CHATTER_MS = const(8000)  # ... for all this time is stuck (the longest code takes 3.1 s at 9600 baud)
 _READ_FAILS = (b"RF", b"NR")  # what GROW and Zebra send for "something is there, I cannot read it"
@@ -56,7 +57,7 @@ class Module:
         self._noisy = False  # inside a burst of bytes that belong to nothing
         self._heard_ms = self._busy_ms = time.ticks_ms()  # the last byte; the last one after a pause
         self._soon = False  # the module is to be asked, or started, at the next silence
-        self._held = False  # somebody talks with the module
+        self._talking = False
 
     def reading(self):
         """True when codes that are shown arrive."""
@@ -82,8 +83,8 @@ class Module:
         self._parse()
 
     def partial(self):
-        """True while bytes wait for the rest of their frame or line."""
-        return self._fill != 0
+        """True while bytes wait to be read, or for the rest of their frame or line."""
+        return self._fill != 0 or self._uart.any() != 0
 
     def _drop(self):
         if not self._noisy:
@@ -173,23 +174,25 @@ class Module:
         """Restart the module, where it can be told to."""
 
     async def hold(self, work):
-        """Run `work()`, which may stop the CPU, while the module reads nothing; not at all if a code is coming just then.
+        """Run `work()`, which may stop the CPU, while the module reads nothing; a card shown meanwhile is read afterwards.
 
-        A card shown meanwhile is read when the module goes on.
+        It is not run where the module does not confirm, is being talked to, or sends a code just then: try again later.
         """
-        if not self.reading():
+        if self.silent():
             work()
+        if self._talking or not self.reading():
             return
-        if self._held:
-            return
-        self._held = True
+        self._talking = True
         try:
-            await self._pause()
-            if not self._fill and not self._uart.any():
+            if await self._pause() and not self.partial():
                 work()
         finally:
-            await self._resume()
-            self._held = False
+            self._soon = True  # asked at the next silence, unless it confirms here
+            for _ in range(_TRIES):
+                if await self._resume():
+                    self._soon = False
+                    break
+            self._talking = False
 
     async def start(self):
         """Bring the module to reading; where that fails `state` says why."""
@@ -206,22 +209,22 @@ class Module:
         """Feed what the module sends until it is lost: it no longer answers when asked, or never stops sending."""
         while not self._chattering():
             pulse()
-            if self._fill or self._uart.any():
+            if self.partial():
                 await self._pump()
                 continue
             try:
                 wait_ms = _SOON_MS if self._noisy or self._soon else self._silence_ms
                 n = await asyncio.wait_for_ms(self._stream.readinto(self._input), wait_ms)
             except asyncio.TimeoutError:
-                if self._held:
+                if self._talking:
                     continue
-                self._held = True
+                self._talking = True
                 self._soon = False
                 try:
                     if not await self._alive():
                         break
                 finally:
-                    self._held = False
+                    self._talking = False
                 self._noisy = False
                 self._heard_ms = self._busy_ms = time.ticks_ms()
                 continue

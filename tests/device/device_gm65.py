@@ -271,7 +271,7 @@ def hold(module):
     reader.state = 1
     asyncio.run(reader.hold(lambda: done.append((list(module.sent), list(got)))))
     assert module.sent[-1] == b"\x16", "the module reads again"
-    assert not reader._held
+    assert not reader._talking
     return done[0] if done else None
 
 
