@@ -14,7 +14,6 @@ import network
 import records
 from clock import Clock, happens
 from drivers.buzzer import Buzzer
-from drivers.gm65 import Gm65
 from drivers.lamp import BLUE, RED, Lamp
 from esp32 import Partition
 from journal import seal
@@ -96,7 +95,8 @@ async def _serve(rtc):
     uart = machine.UART(
         board.SCANNER_UART, baudrate=9600, tx=board.SCANNER_TX, rx=board.SCANNER_RX, rxbuf=_UART_BUFFER_BYTES
     )
-    reader = Gm65(uart, station.on_payload)
+    driver = __import__("drivers." + settings.scanner, None, None, ("make",))  # only the one that is asked for is loaded
+    reader = driver.make(uart, station.on_payload, station.on_fail, settings, None)
     wifi = Wifi(wlan, settings.wifi)
     shipper = Shipper(
         ring, me, Http(me.collector_url), wifi.up, clock, random, station.recorded, settings.heartbeat_s * 1000

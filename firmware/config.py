@@ -13,7 +13,13 @@ _SCHEMA = {
     "repeat_window_s": (60, 0, 86400),
     "record_repeats": (False,),
     "journal_full": ("refuse", "overwrite"),
-    "cards": (["qrqg", "cccd", "bhyt"],),
+    "scanner": ("gm65", "auto", "ssi", "newland", "line"),
+    "line_baud": (9600, 1200, 115200),
+    "line_gap_ms": (60, 20, 1000),
+    "line_suffix": (b"\r",),
+    "line_start": (b"",),
+    "line_stop": (b"",),
+    "cards": (["qrqg", "cccd", "bhyt", "passes"],),
     "heartbeat_s": (60, 5, 3600),
     "health_s": (900, 10, 86400),
 }
@@ -28,7 +34,8 @@ class Config:
 
     def __init__(self, members):
         for name, rule in _SCHEMA.items():
-            setattr(self, name, members.get(name, rule[0]))
+            value = members.get(name, rule[0])
+            setattr(self, name, value.encode() if isinstance(rule[0], bytes) and isinstance(value, str) else value)
 
 
 def _need(good, name, want):
@@ -64,7 +71,9 @@ def _check(name, value):
         whole = isinstance(value, int) and not isinstance(value, bool)
         _need(whole and rule[1] <= value <= rule[2], name, "a whole number, %d to %d" % rule[1:])
     elif isinstance(default, str):
-        _need(value in rule, name, "one of %s, %s" % rule)
+        _need(value in rule, name, "one of " + ", ".join(rule))
+    elif isinstance(default, bytes):
+        _need(isinstance(value, str) and len(value.encode()) <= 32, name, "a text of at most 32 bytes")
     else:
         _need(isinstance(value, list) and len(value) <= 8, name, "a list of at most 8")
         if name == "wifi":

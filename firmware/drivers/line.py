@@ -80,10 +80,10 @@ def make(uart, on_payload, on_fail, settings, trigger):
         b"",
         0,
         (),
-        settings.line_start.encode(),
-        settings.line_stop.encode(),
+        settings.line_start,
+        settings.line_stop,
         0,
-        settings.line_suffix.encode(),
+        settings.line_suffix,
         settings.line_gap_ms,
         5000,
     )

@@ -60,6 +60,7 @@ class Station:
         self._verdict = asyncio.Event()
         self._clock_sequence = 0
         self._health_ms = None
+        self._reader_state = None
         self._fill = 0  # percent of the journal that takes nothing new
         self._untold = []
 
@@ -100,6 +101,11 @@ class Station:
         self._scanned_ms = clock.uptime_ms()
         self.longest_verdict_ms = max(self.longest_verdict_ms, self._scanned_ms - now)
         self._verdict.set()
+
+    def on_fail(self):
+        """The module says that something is held before it that it cannot read."""
+        if self.ready:
+            self._signals.play(signals.TRY_AGAIN)
 
     def _refuse(self):
         """This card cannot be kept: say so, and count it."""
@@ -159,6 +165,8 @@ class Station:
             (13, self.longest_verdict_ms),
             (14, self._reader.state),
             (16, self._fill),
+            (17, self._reader.restarts),
+            (18, self._reader.failed),
         ]
         if rssi is not None:
             pairs += [(5, 1), (6, rssi)]
@@ -199,6 +207,9 @@ class Station:
     # Chores
 
     def _show_state(self):
+        if self._started and self._reader.state != self._reader_state:
+            self._health_ms = _LONG_AGO_MS  # lost, or found again: the centre is to know at once
+        self._reader_state = self._reader.state
         self.ready = self.ring.accepts(_SCAN_BYTES, journal.EVENT) and self._reader.reading()
         self._started = self._started or self.ready
         unreleased = self.ring.unreleased()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 LAMP_PINS = {25: "red", 26: "green", 27: "blue"}
 BUZZER_PIN = 32
 # The first tone of a signal names it.
-TONES = {2700: "recorded", 2000: "repeat", 900: "not_card", 700: "full", 500: "refused", 300: "fault"}
+TONES = {2700: "recorded", 2000: "repeat", 900: "not_card", 1500: "try_again", 700: "full", 500: "refused", 300: "fault"}
 # Signals that have one tone only: the same tone again is a new signal, however soon.
 SINGLE = ("recorded", "repeat")
 # A pause inside a signal of several tones is at most this long.

@@ -62,7 +62,7 @@ def test_config_good_then_bad_then_gone():
         ({"repeat_window_s": 1.5}, "repeat_window_s: a whole number, 0 to 86400"),
         ({"record_repeats": 1}, "record_repeats: true or false"),
         ({"journal_full": "drop"}, "journal_full: one of refuse, overwrite"),
-        ({"cards": ["qrqg", "dcc"]}, "cards[1]: one of qrqg, cccd, bhyt"),
+        ({"cards": ["qrqg", "dcc"]}, "cards[1]: one of qrqg, cccd, bhyt, passes"),
         ({"cards": "qrqg"}, "cards: a list of at most 8"),
         ({"colour": "red"}, "colour: not a setting"),
         ([1], "config: an object"),

@@ -26,7 +26,8 @@ class Played:
         self.programmed = []
 
     def play(self, signal):
-        name = [n for n in ("RECORDED", "REPEAT", "NOT_A_CARD", "FAULT", "NO_ROOM") if getattr(signals, n) is signal][0]
+        names = ("RECORDED", "REPEAT", "NOT_A_CARD", "FAULT", "NO_ROOM", "TRY_AGAIN")
+        name = [n for n in names if getattr(signals, n) is signal][0]
         self.names.append(name)
         self.programmed.append(self.flash.programmed_bytes)
 
@@ -39,6 +40,7 @@ class Config:
 
 class Reader:
     dropped = 3
+    restarts = failed = 0
     state = 1
     alive = True
 
@@ -196,7 +198,7 @@ def test_the_lamp():
 
 
 def test_signals_differ_in_two_of_colour_rhythm_and_pitch():
-    every = [signals.RECORDED, signals.REPEAT, signals.NOT_A_CARD, signals.FAULT, signals.NO_ROOM]
+    every = [signals.RECORDED, signals.REPEAT, signals.NOT_A_CARD, signals.FAULT, signals.NO_ROOM, signals.TRY_AGAIN]
     for i, (colour, steps) in enumerate(every):
         for other_colour, other_steps in every[i + 1 :]:
             rhythm = [ms for _, ms in steps] != [ms for _, ms in other_steps]
@@ -283,6 +285,15 @@ def test_a_warning_is_told_at_once():
         assert door.show(n) == "RECORDED"
         n += 1
     assert told == [80, 95]
+
+
+def test_a_card_that_cannot_be_read_is_answered():
+    door = Door()
+    door.station.on_fail()
+    assert door.played.names == [], "not before cards are taken"
+    door.open()
+    door.station.on_fail()
+    assert door.played.names == ["TRY_AGAIN"] and door.scans() == []
 
 
 def test_the_flash_gate_holds_the_module_in_silence():
