@@ -235,6 +235,7 @@ class Module:
 
     async def run(self, pulse):
         """Start the module and read it for ever; one that is lost is started again. `pulse()` shows progress."""
+        self._talking = False  # it may have been, when this task crashed
         await asyncio.sleep_ms(_SETTLE_MS)
         while True:
             pulse()

@@ -32,9 +32,8 @@ from drivers.{driver} import make
 class Settings:
     line_baud = 9600
     line_gap_ms = 60
-    line_suffix = "\\r"
-    line_start = ""
-    line_stop = ""
+    line_suffix = b"\\r"
+    line_start = line_stop = b""
 
 def on_payload(payload):
     print("code", bytes(payload))
@@ -284,8 +283,16 @@ def test_a_module_that_restarts_reads_again(stage: Callable[..., Stage], driver:
     assert set(board.codes) == {shown} and (driver == "newland" or len(board.codes) == 1)
 
 
-@pytest.mark.parametrize("pattern", [b"\x55", b"\x04", b"\x00", b"\x04\x00\x02no", b"001093029317\r"])
-@pytest.mark.parametrize("driver", ["gm65", "ssi", "newland", "line"])
+@pytest.mark.parametrize(
+    ("driver", "pattern"),
+    [
+        ("gm65", b"\x55"),
+        ("gm65", b"\x04\x00\x02no"),
+        ("ssi", b"\x04"),
+        ("newland", b"\x00"),
+        ("line", b"001093029317\r"),
+    ],
+)
 def test_a_module_that_babbles_is_noticed(stage: Callable[..., Stage], driver: str, pattern: bytes) -> None:
     board = stage(driver)
     board.run(5000)
