@@ -102,6 +102,7 @@ async def _serve(rtc):
         ring, me, Http(me.collector_url), wifi.up, clock, random, station.recorded, settings.heartbeat_s * 1000
     )
     shipper.new_epoch(epoch)
+    epoch = None  # this task lives for ever, and the key must not: the next day's takes its place
 
     def crash():
         rtc.memory(_CRASHED)
