@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from host_tools.cards.people import KINDS, Card, Person, expected, payload, people
 from host_tools.cards.pictures import MEDIA, draw
@@ -15,8 +18,8 @@ from host_tools.text import say
 
 MANIFEST = "manifest.json"
 
-# How cards are held: most well, some badly, one in eleven torn. `deck` shifts them by one each time the kinds are
-# through, so that in time every kind is held in every way.
+# How cards are held: most well, some badly, one in eleven torn. `deck` shifts them, and the media, by one each time the
+# kinds are through, so that in time every kind is held in every way.
 CONDITIONS: tuple[dict[str, Any], ...] = (
     {},
     {"rotate_deg": 25},
@@ -52,6 +55,10 @@ class Showing:
         """What must arrive; None for a torn card, which nothing can read."""
         return None if self.conditions.get("torn") else expected(self.kind, self.who)
 
+    def draw(self) -> Image.Image:
+        """Its picture; the same one each time."""
+        return draw(self.payload, self.medium, seed=self.who.seed, **self.conditions)
+
     @property
     def file(self) -> str:
         """The name of its picture."""
@@ -63,8 +70,9 @@ def deck(count: int, seed: int = 0, media: tuple[str, ...] = MEDIA) -> list[Show
     showings = []
     for index, who in enumerate(people(count, seed)):
         kind = KINDS[index % len(KINDS)]
-        conditions = CONDITIONS[(index + index // len(KINDS)) % len(CONDITIONS)]
-        showings.append(Showing(index, kind, who, media[index % len(media)], dict(conditions)))
+        turn = index + index // len(KINDS)
+        conditions = CONDITIONS[turn % len(CONDITIONS)]
+        showings.append(Showing(index, kind, who, media[turn % len(media)], dict(conditions)))
     return showings
 
 
@@ -78,10 +86,10 @@ def write_deck(directory: Path, showings: list[Showing]) -> list[bytes | None]:
         directory.mkdir(parents=True, exist_ok=True)
         for showing in showings:
             path = directory / showing.file
-            picture = draw(showing.payload, showing.medium, seed=showing.who.seed, **showing.conditions)
+            picture = showing.draw()
             picture.save(path)
             readings.append(read(path))
-            manifest.append(_entry(showing))
+            manifest.append(_entry(showing) | {"pixels": hashlib.sha256(picture.tobytes()).hexdigest()})
         (directory / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise UserError(

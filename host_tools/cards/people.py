@@ -6,9 +6,13 @@ telephone numbers begin 0000, a QID bears a moment before the national platform 
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
+import json
 import random
 import unicodedata
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -21,6 +25,11 @@ SCHEME_TEXT = 0
 SCHEME_QRQG = 1
 SCHEME_CCCD = 2
 SCHEME_BHYT = 3
+SCHEME_DCC = 4
+SCHEME_SHC = 5
+SCHEME_NZCP = 6
+SCHEME_VDS_NC = 7
+SCHEME_DIVOC = 8
 SCHEME_PAYMENT = 9
 SCHEME_LINK = 10
 VERDICT_RECORDED = 3
@@ -137,12 +146,12 @@ def qrqg(who: Person, *, masked: bool = False) -> bytes:
     return f"{paper}|{plain(who.name)}|{born}|0|{who.qid}|<{who.sex}<{insurance}<{phone}".encode("ascii")
 
 
-def cccd(who: Person, *, fields: int = 7) -> bytes:
-    """Citizen identity card, UTF-8 with diacritics: 7 fields, or 6 (no date of issue), as known parsers allow."""
+def cccd(who: Person, *, fields: int = 7, old_number: bool = True) -> bytes:
+    """Citizen identity card, UTF-8 with diacritics: 7 fields, or 6 (no date of issue, or no field for the old number)."""
     parts = _cccd_parts(who)
     if fields not in (6, 7):
         raise ValueError(f"a citizen identity card has 6 or 7 fields, not {fields}")
-    return "|".join(parts[:fields]).encode("utf-8")
+    return "|".join(parts[:fields] if old_number else [parts[0], *parts[2:fields]]).encode("utf-8")
 
 
 def can_cuoc(who: Person) -> bytes:
@@ -186,11 +195,52 @@ def link(who: Person) -> bytes:
     return ("https://qr.pccovid.gov.vn/" + "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=6))).encode("ascii")
 
 
+def poster(who: Person) -> bytes:
+    """A place code of the New Zealand kind: `NZCOVIDTRACER:` and base64 of JSON."""
+    place = {"gln": f"9429{who.seed:09d}", "ver": "c19:1", "typ": "entry", "opn": "Cho Mau", "adr": who.address}
+    return b"NZCOVIDTRACER:" + base64.b64encode(json.dumps(place).encode())
+
+
+# Passes from abroad have the shape and the length of real ones, and signatures and contents that open to nothing.
+
+
 def foreign(who: Person) -> bytes:
-    """A pass from abroad in the shape of an EU DCC: `HC1:` and base45 signs that open to nothing."""
-    rng = random.Random(f"chot foreign {who.seed}")
-    base45 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
-    return ("HC1:" + "".join(rng.choices(base45, k=250))).encode("ascii")
+    """An EU DCC: `HC1:` and base45."""
+    return b"HC1:" + _signs(who, "foreign", "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:", 551)
+
+
+def shc(who: Person) -> bytes:
+    """A SMART Health Card: `shc:/` and digits, two for each character of a JWS."""
+    pairs = random.Random(f"chot shc {who.seed}").choices(range(78), k=800)
+    return b"shc:/" + "".join(f"{pair:02d}" for pair in pairs).encode("ascii")
+
+
+def nzcp(who: Person) -> bytes:
+    """A New Zealand COVID Pass: `NZCP:/1/` and base32 without padding."""
+    return b"NZCP:/1/" + _signs(who, "nzcp", "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 592)
+
+
+def vds_nc(who: Person) -> bytes:
+    """An ICAO VDS-NC: JSON. Its header begins with the type, or, in canonical order, with the issuing state."""
+    head = {"t": "icao.vacc", "v": 1, "is": "UTO"} if who.seed % 2 else {"is": "UTO", "t": "icao.vacc", "v": 1}
+    person = {"dob": who.born.isoformat(), "i": f"X{who.seed:07d}", "n": plain(who.name), "sex": "MF"[who.sex - 1]}
+    dose = {"adm": "Mau", "ctr": "UTO", "dvc": who.issued.isoformat(), "lot": "0000", "seq": 1}
+    data = {"hdr": head, "msg": {"pid": person, "uvci": f"U{who.seed:09d}", "ve": [{"des": "XM68M6", "vd": [dose]}]}}
+    rng = random.Random(f"chot vds-nc {who.seed}")
+    sealed = {"alg": "ES256", "cer": _base64(rng, 780), "sigvl": _base64(rng, 64)}
+    return json.dumps({"data": data, "sig": sealed}, separators=(",", ":")).encode("ascii")
+
+
+def divoc(who: Person) -> bytes:
+    """An Indian DIVOC certificate: a zip archive of one file, bytes of every value in it."""
+    rng = random.Random(f"chot divoc {who.seed}")
+    proof = {"created": who.issued.isoformat(), "jws": _base64(rng, 256), "type": "RsaSignature2018"}
+    subject = {"id": f"did:in.gov.uidai:0000{who.seed:08d}", "name": plain(who.name), "type": "Person"}
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        content = json.dumps({"credentialSubject": subject, "proof": proof})
+        file.writestr(zipfile.ZipInfo("certificate.json"), content, zipfile.ZIP_DEFLATED)
+    return archive.getvalue()
 
 
 def text(who: Person) -> bytes:
@@ -215,7 +265,12 @@ def expected_text(payload: bytes) -> Card:
             return Card(SCHEME_TEXT, payload.decode("utf-8"))
         except UnicodeDecodeError:
             pass
-    return Card(SCHEME_TEXT, hashlib.sha256(payload).digest()[:_DIGEST_BYTES])
+    return Card(SCHEME_TEXT, _digest(payload))
+
+
+def _pass(scheme: int, make: Callable[[Person], bytes]) -> Callable[[Person], Card]:
+    """What arrives for a pass from abroad: the digest of the whole code."""
+    return lambda who: Card(scheme, _digest(make(who)))
 
 
 # Every kind of code by name: how to make its bytes, and what must arrive. What must arrive is said from the person,
@@ -225,12 +280,19 @@ _KINDS: dict[str, tuple[Callable[[Person], bytes], Callable[[Person], Card]]] = 
     "qrqg-masked": (lambda who: qrqg(who, masked=True), lambda who: Card(SCHEME_QRQG, who.qid)),
     "cccd": (cccd, lambda who: Card(SCHEME_CCCD, who.id_number)),
     "cccd-six": (lambda who: cccd(who, fields=6), lambda who: Card(SCHEME_CCCD, who.id_number)),
+    "cccd-no-old": (lambda who: cccd(who, old_number=False), lambda who: Card(SCHEME_CCCD, who.id_number)),
     "can-cuoc": (can_cuoc, lambda who: Card(SCHEME_CCCD, who.id_number)),
     "bhyt": (bhyt, lambda who: Card(SCHEME_BHYT, who.bhyt_code)),
     "bhyt-new": (lambda who: bhyt(who, new=True), lambda who: Card(SCHEME_BHYT, who.bhyt_number)),
     "vietqr": (vietqr, lambda who: Card(SCHEME_PAYMENT, "")),
+    "vietqr-amount": (lambda who: vietqr(who, amount_vnd=45_000), lambda who: Card(SCHEME_PAYMENT, "")),
     "link": (link, lambda who: Card(SCHEME_LINK, "")),
-    "foreign": (foreign, lambda who: expected_text(foreign(who))),
+    "poster": (poster, lambda who: Card(SCHEME_LINK, "")),
+    "foreign": (foreign, _pass(SCHEME_DCC, foreign)),
+    "shc": (shc, _pass(SCHEME_SHC, shc)),
+    "nzcp": (nzcp, _pass(SCHEME_NZCP, nzcp)),
+    "vds-nc": (vds_nc, _pass(SCHEME_VDS_NC, vds_nc)),
+    "divoc": (divoc, _pass(SCHEME_DIVOC, divoc)),
     "text": (text, lambda who: expected_text(text(who))),
 }
 KINDS = tuple(_KINDS)
@@ -244,6 +306,18 @@ def payload(kind: str, who: Person) -> bytes:
 def expected(kind: str, who: Person) -> Card:
     """What must arrive at the centre when that person shows a code of that kind (one of KINDS)."""
     return _KINDS[kind][1](who)
+
+
+def _digest(payload: bytes) -> bytes:
+    return hashlib.sha256(payload).digest()[:_DIGEST_BYTES]
+
+
+def _signs(who: Person, what: str, alphabet: str, count: int) -> bytes:
+    return "".join(random.Random(f"chot {what} {who.seed}").choices(alphabet, k=count)).encode("ascii")
+
+
+def _base64(rng: random.Random, size: int) -> str:
+    return base64.b64encode(rng.randbytes(size)).decode("ascii")
 
 
 def _name(rng: random.Random, family: str, sex: int) -> str:

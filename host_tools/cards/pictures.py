@@ -10,6 +10,7 @@ import io
 import math
 import random
 from collections.abc import Callable
+from typing import Any
 
 import segno
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFont
@@ -17,9 +18,10 @@ from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFo
 MEDIA = ("paper", "plastic", "phone")
 
 _FRAME_PX = (640, 480)
+_ALPHANUMERIC = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"  # ISO/IEC 18004: the signs of that mode
 _QUIET_MODULES = 4  # ISO/IEC 18004: the light margin around a symbol
 _CODE_PX = 320  # width that a symbol with its margin aims at
-_MIN_MODULE_PX = 3
+_MIN_MODULE_PX = 4
 _SHEET_PER_CODE = 2.9  # side of the flat scene; the camera sees less of it
 _NOISE_LEVELS = 14
 
@@ -43,29 +45,35 @@ def draw(
     blur_px: float = 0.0,
     torn: bool = False,
     perspective: float = 0.0,
+    glare: float = 0.0,
     seed: int = 0,
 ) -> Image.Image:
     """An RGB picture (640 x 480, larger only for very dense symbols) of `payload` as a QR code on `medium`.
 
     `rotate_deg` turns the code counter-clockwise; `dim` is the light, 1.0 full and 0.0 none; `blur_px` is the radius
     of the blur; `torn` takes a corner away, finder pattern included, so that nothing can read the code; `perspective`
-    (0 to 0.5) tilts the code away from the camera. ValueError for an unknown medium, a payload that fits no symbol,
-    or a number out of range.
+    (0 to 0.5) tilts the code away from the camera; `glare` (0 to 0.6) is the width of a lamp's reflection somewhere on
+    the code, as a share of the code's, and may hide what no decoder can do without. ValueError for an unknown medium,
+    a payload that fits no symbol, or a number out of range.
     """
     if medium not in _SCENES:
         raise ValueError(f"unknown medium {medium!r}")
     if not 0 <= dim <= 1 or blur_px < 0 or not 0 <= perspective <= 0.5:
         raise ValueError("dim must be 0 to 1, blur_px 0 or more, perspective 0 to 0.5")
+    if not 0 <= glare <= 0.6:
+        raise ValueError("glare must be 0 to 0.6")
     rng = random.Random(f"chot picture {medium} {seed}")
     light, dark = (_SCREEN, (6, 8, 16)) if medium == "phone" else (_PLASTIC if medium == "plastic" else _PAPER, _INK)
     symbol = _symbol(payload, light, dark)
     side = symbol.width
     sheet = Image.new("RGBA", (int(side * _SHEET_PER_CODE),) * 2, (0, 0, 0, 0))
     _SCENES[medium](sheet, symbol, rng)
+    if glare:
+        _shine(sheet, side, glare, random.Random(f"chot glare {medium} {seed}"))
     if torn:
         _tear(sheet, side, rng, broken_glass=medium == "phone")
 
-    scale = max(1.0, side / (_FRAME_PX[1] * 0.85))
+    scale = max(1.0, side / _CODE_PX)  # so that however it is turned, the whole code is in the picture
     frame = _table((int(_FRAME_PX[0] * scale), int(_FRAME_PX[1] * scale)), rng)
     drift = tuple(rng.uniform(-0.03, 0.03) * frame.height for _ in range(2))
     seen = sheet.transform(
@@ -88,11 +96,21 @@ def symbol_version(payload: bytes) -> int:
 
 
 def _qr(payload: bytes) -> segno.QRCode:
-    """The symbol: byte mode, no ECI, level M, as cards are printed; bytes go in as they are, UTF-8 too."""
+    """The symbol: byte mode, no ECI, level M, as cards are printed; bytes go in as they are, UTF-8 too.
+
+    Passes from abroad have the modes that their specifications ask for; what is too long for level M gets level L.
+    """
+    content: Any = payload
+    mode: str | None = "byte"
+    if payload.startswith((b"HC1:", b"NZCP:/1/")) and not payload.strip(_ALPHANUMERIC):
+        content, mode = payload.decode("ascii"), "alphanumeric"
+    elif payload.startswith(b"shc:/") and payload[5:].isdigit():
+        digits = payload[5:].decode("ascii")
+        content, mode = [("shc:/", segno.consts.MODE_BYTE), (digits, segno.consts.MODE_NUMERIC)], None
     try:
-        return segno.make_qr(payload, error="m", mode="byte", eci=False, boost_error=False)
+        return segno.make_qr(content, error="m", mode=mode, eci=False, boost_error=False)
     except segno.DataOverflowError:
-        return segno.make_qr(payload, error="l", mode="byte", eci=False, boost_error=False)
+        return segno.make_qr(content, error="l", mode=mode, eci=False, boost_error=False)
 
 
 def _symbol(payload: bytes, light: tuple[int, int, int], dark: tuple[int, int, int]) -> Image.Image:
@@ -205,6 +223,18 @@ _SCENES: dict[str, Callable[[Image.Image, Image.Image, random.Random], None]] = 
     "plastic": _plastic,
     "phone": _phone,
 }
+
+
+def _shine(sheet: Image.Image, side: int, share: float, rng: random.Random) -> None:
+    """A lamp's reflection on the code: white in the middle, fading out, wherever the lamp happens to be."""
+    x, y = (sheet.width / 2 + rng.uniform(-0.35, 0.35) * side for _ in range(2))
+    across, along = share * side / 2, share * side / 2 * rng.uniform(0.4, 0.9)
+    glare = Image.new("L", sheet.size, 0)
+    ImageDraw.Draw(glare).ellipse((x - across, y - along, x + across, y + along), fill=250)
+    glare = glare.rotate(rng.uniform(0, 180), center=(x, y)).filter(ImageFilter.GaussianBlur(side / 40))
+    white = Image.new("RGBA", sheet.size, (255, 255, 252, 255))
+    white.putalpha(glare)
+    _overlay(sheet, white)
 
 
 def _tear(sheet: Image.Image, side: int, rng: random.Random, *, broken_glass: bool) -> None:

@@ -56,7 +56,7 @@ def test_same_seed_same_files(tmp_path: Path) -> None:
 
 
 def test_a_deck_meets_every_kind_in_every_medium_and_condition() -> None:
-    showings = deck(11 * 11 * 3)
+    showings = deck(len(KINDS) * len(CONDITIONS) * len(MEDIA))
     assert {(s.kind, s.medium) for s in showings} == {(kind, medium) for kind in KINDS for medium in MEDIA}
     conditions = {(s.kind, json.dumps(s.conditions)) for s in showings}
     assert conditions == {(kind, json.dumps(condition)) for kind in KINDS for condition in CONDITIONS}
@@ -76,6 +76,20 @@ def test_a_picture_that_does_not_read_as_it_must_is_told(
     assert cli.main(["cards", str(tmp_path), "--count", "2"]) == 1
     out = capsys.readouterr().out
     assert "reads wrong: 000-paper-qrqg.png" in out and "001" not in out and "zxing-cpp reads 1" in out
+
+
+def test_the_set_is_told_by_its_digest_and_may_have_pictures_beyond_reading(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    well = [Showing(index, "qrqg", person(index), "paper", {}) for index in range(4)]
+    for blind, exit_code in ((1, 0), (2, 1)):
+        held = well[blind:] + [Showing(8 + n, "qrqg", person(8), "phone", {"blur_px": 12}) for n in range(blind)]
+        monkeypatch.setattr("host_tools.cards.picture_set.picture_set", lambda held=held: [*well, *held][-5:])
+        assert cli.main(["cards", str(tmp_path / str(blind)), "--set"]) == exit_code
+        out = capsys.readouterr().out
+        assert f"zxing-cpp reads {5 - blind}" in out and "reads wrong" not in out
+        manifest = (tmp_path / str(blind) / "manifest.json").read_bytes()
+        assert f"SHA-256 of manifest.json: {hashlib.sha256(manifest).hexdigest()}" in out
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import re
+import zipfile
 
 import pytest
 from hypothesis import given
@@ -14,16 +18,21 @@ from host_tools.cards.people import (
     can_cuoc,
     cccd,
     crc16_ccitt_false,
+    divoc,
     expected,
     expected_text,
     foreign,
     link,
+    nzcp,
     payload,
     people,
     person,
     plain,
+    poster,
     qrqg,
+    shc,
     text,
+    vds_nc,
     vietqr,
 )
 
@@ -102,6 +111,7 @@ def test_citizen_card() -> None:
         assert fields[4] in ("Nam", "Nữ")
         assert not cccd(who).isascii(), "the diacritics are the point of this card"
         assert _fields(cccd(who, fields=6)) == fields[:6]
+        assert _fields(cccd(who, old_number=False)) == [fields[0], *fields[2:]]
         assert 53 <= len(cccd(who)) <= 219
         extended = _fields(can_cuoc(who))
         assert extended[:7] == fields and extended[7:] == ["", who.father, who.mother]
@@ -157,7 +167,15 @@ def test_crc_is_the_one_of_payment_codes() -> None:
 def test_codes_that_are_not_vietnamese_cards() -> None:
     for who in CROWD[:50]:
         assert re.fullmatch(rb"https://qr\.pccovid\.gov\.vn/[a-z]{6}", link(who))
-        assert re.fullmatch(rb"HC1:[0-9A-Z $%*+\-./:]{250}", foreign(who))
+        assert re.fullmatch(rb"NZCOVIDTRACER:[0-9A-Za-z+/]+=*", poster(who))
+        # Lengths of docs: EU DCC 205 / 555 / 1,093 bytes, SMART Health Card 1,549-1,973, NZ pass 596-600.
+        assert re.fullmatch(rb"HC1:[0-9A-Z $%*+\-./:]{551}", foreign(who))
+        assert re.fullmatch(rb"shc:/([0-6]\d|7[0-7]){800}", shc(who))
+        assert re.fullmatch(rb"NZCP:/1/[A-Z2-7]{592}", nzcp(who))
+        seal = json.loads(vds_nc(who))
+        assert seal["data"]["hdr"] == {"is": "UTO", "t": "icao.vacc", "v": 1} and list(seal) == ["data", "sig"]
+        with zipfile.ZipFile(io.BytesIO(divoc(who))) as archive:
+            assert json.loads(archive.read("certificate.json"))["credentialSubject"]["name"] == plain(who.name)
         assert len(text(who)) <= 64 and b"|" not in text(who)
 
 
@@ -169,22 +187,32 @@ def test_what_must_arrive() -> None:
         "qrqg-masked": 1,
         "cccd": 2,
         "cccd-six": 2,
+        "cccd-no-old": 2,
         "can-cuoc": 2,
         "bhyt": 3,
         "bhyt-new": 3,
         "vietqr": 9,
+        "vietqr-amount": 9,
         "link": 10,
-        "foreign": 0,
+        "poster": 10,
+        "foreign": 4,
+        "shc": 5,
+        "nzcp": 6,
+        "vds-nc": 7,
+        "divoc": 8,
         "text": 0,
     }
-    assert {kind for kind, card in arrives.items() if card.verdict == 4} == {"vietqr", "link"}
+    assert {kind for kind, card in arrives.items() if card.verdict == 4} == {
+        *("vietqr", "vietqr-amount", "link", "poster")
+    }
     assert {card.verdict for card in arrives.values()} == {3, 4}
     assert arrives["qrqg"] == arrives["qrqg-masked"] and arrives["qrqg"].id == who.qid
     assert arrives["cccd"].id == arrives["cccd-six"].id == arrives["can-cuoc"].id == who.id_number
     assert (arrives["bhyt"].id, arrives["bhyt-new"].id) == (who.bhyt_code, who.bhyt_number)
     assert arrives["vietqr"].id == arrives["link"].id == ""
     assert arrives["text"].id == text(who).decode()
-    assert isinstance(arrives["foreign"].id, bytes) and len(arrives["foreign"].id) == 16
+    for kind in ("foreign", "shc", "nzcp", "vds-nc", "divoc"):
+        assert arrives[kind].id == hashlib.sha256(payload(kind, who)).digest()[:16]
 
 
 def test_every_kind_has_a_payload_of_its_own() -> None:
