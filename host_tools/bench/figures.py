@@ -85,7 +85,7 @@ class Firmware:
         self._names = shortened(self._sources, shorten(self._sources, ENTRY))
 
     def modules(self) -> list[str]:
-        """Every module by its import name, each after those that it imports."""
+        """The modules that a board with default settings loads, by import name, each after those that it imports."""
         paths = {_module(path): path for path in self._sources if path.removesuffix(".py") + ".mpy" in self.mpy}
         order: list[str] = []
 
@@ -96,9 +96,14 @@ class Firmware:
                 visit(other, (*seen, name))
             order.append(name)
 
-        for name in sorted(paths):
+        for name in ("app", *_chosen(self._sources["config.py"])):
             visit(name, ())
         return order
+
+    def loaded(self) -> dict[str, int]:
+        """Sizes in bytes of the .mpy files of those modules, by path."""
+        names = self.modules()
+        return {path: len(content) for path, content in self.mpy.items() if _module(path[:-3] + "py") in names}
 
     def run(self, program: str, **values: Any) -> Recording:
         """Meter a program, given as text, on these files; `values` are its first variables."""
@@ -122,10 +127,19 @@ def _imports(source: bytes) -> list[str]:
     return found
 
 
+def _chosen(config: bytes) -> list[str]:
+    """The modules that the defaults of the firmware's settings name: the scan module's driver, the card schemes."""
+    for node in ast.parse(config).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "_SCHEMA":
+            schema = ast.literal_eval(node.value)
+            return [f"drivers.{schema['scanner'][0]}", *(f"scanner.cards.{name}" for name in schema["cards"][0])]
+    raise MeterError("firmware/config.py has no _SCHEMA")
+
+
 def sizes(firmware: Firmware) -> list[Figure]:
-    """Size of the .mpy files together, and of each."""
-    each = {path: len(content) for path, content in firmware.mpy.items()}
-    title = say(".mpy của bản dựng này, cộng lại", ".mpy files of this build together")
+    """Size of the .mpy files that default settings load, and of each."""
+    each = firmware.loaded()
+    title = say(".mpy được nạp với cấu hình mặc định", ".mpy files that default settings load")
     return [Figure("mpy_bytes", title, sum(each.values()), "bytes", MPY_BYTES, detail={"files": each})]
 
 
@@ -143,7 +157,7 @@ def heap(firmware: Firmware) -> list[Figure]:
     return [
         Figure(
             "heap_bytes",
-            say("heap sau khi nạp hết (32 bit)", "heap when all is loaded (32-bit)"),
+            say("heap sau khi nạp (32 bit)", "heap when they are loaded (32-bit)"),
             levels[-1] - levels[0],
             "bytes",
             HEAP_BYTES,
