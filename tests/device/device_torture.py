@@ -57,6 +57,22 @@ def test_a_mark_that_reads_both_ways():
         world.goes_on()
 
 
+def test_an_erase_that_leaves_the_release_mark():
+    """It reports success: the sector is given up, or what is recorded there would count as released after a boot."""
+    random.seed(1)
+    flash = TornNor(4)
+    world = World(flash, Model(), Sealed(), False)
+    while not world.ring.prepare() or world.ring.sequence == 0:
+        world.scan()
+    left = world.ring.index(world.ring.sequence + 1)
+    flash.cells[left * SECTOR + MARK] = 0
+    flash.unerased.add(left)
+    for _ in range(120):
+        world.scan()
+    world.boot()
+    world.goes_on()
+
+
 class Repeating:
     """A journal of any size whose sectors are all of one written sector, each under its own sequence; counts reads."""
 
