@@ -65,7 +65,7 @@ class Auto:
         tries = 1
         while True:
             here = self._kind
-            for kind in (here,) * tries + _KINDS:
+            for kind in [here] * tries + [kind for kind in _KINDS if kind != here]:
                 pulse()
                 self._look_for(kind)
                 if await self.reader.start():

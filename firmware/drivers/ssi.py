@@ -98,9 +98,10 @@ class Ssi(Module):
     async def _configure(self):
         for baudrate in (9600, 115200):
             self._rate(baudrate)
+            await self._rest(_WAKE_MS)  # what it took for the beginning of a packet, at the other rate, it gives up
             self._uart.write(b"\0")
             await self._rest(_WAKE_MS)
-            if await self._tell(_DISABLE):
+            if await self._ask(packet(_DISABLE)) == _ACK:
                 for data in _SETTINGS:
                     if not await self._tell(_PARAMETER, _PERMANENT, data) and data is _PACKETED:
                         return None

@@ -15,8 +15,10 @@ from PIL import Image
 from host_tools.cards.people import payload, person
 from host_tools.cards.pictures import draw
 from host_tools.cards.reading import read
+from host_tools.simulator import scenario
 from host_tools.simulator.checkpoint import MODULES
 from host_tools.simulator.line_module import LineModule
+from host_tools.simulator.run import Run, run_scenario
 from host_tools.simulator.scan_module import ModuleOptions, ScanModule
 from host_tools.simulator.ssi_module import SsiModule
 from tests.simulator.tiny import Rig
@@ -387,3 +389,60 @@ def test_the_simulated_modules_are_of_three_kinds() -> None:
         SsiModule.__name__,
         LineModule.__name__,
     }
+
+
+# Whole runs: from the picture to the record at the collector.
+
+DOOR = """
+name = "modules"
+duration_s = {seconds}
+[[board]]
+name = "gate"
+config = {{ scanner = "{driver}", repeat_window_s = 30, health_s = 10 }}
+module = {{ kind = "{kind}" }}
+[[crowd]]
+board = "gate"
+from_ms = 6000
+count = 6
+every_ms = 3500
+hold_ms = 2500
+people = 6
+media = ["paper"]
+"""
+
+
+@pytest.mark.parametrize(("driver", "kind"), [("ssi", "ssi"), ("line", "line"), ("auto", "ssi"), ("auto", "newland")])
+def test_every_module_serves_a_door(driver: str, kind: str) -> None:
+    outcome = run_scenario(scenario.parse(DOOR.format(driver=driver, kind=kind, seconds=30)))
+    assert outcome.broken == []
+    assert outcome.doors[0].signals == {"recorded": 6} and outcome.doors[0].collected == 6
+
+
+def test_a_torn_card_is_turned_and_a_lost_module_is_reported() -> None:
+    more = """
+[[show]]
+board = "gate"
+at_ms = 28000
+hold_ms = 4000
+person = 9
+kind = "qrqg"
+torn = true
+[[fault]]
+kind = "module_factory"
+at_ms = 36000
+[[show]]
+board = "gate"
+at_ms = 50000
+person = 10
+kind = "qrqg"
+"""
+    plan = scenario.parse(DOOR.format(driver="gm65", kind="grow", seconds=65) + more)
+    with Run(plan) as run:
+        outcome = run.play()
+        beeps = run.world.checkpoints["gate"].log.beeps
+    assert outcome.broken == []
+    assert outcome.doors[0].signals == {"recorded": 7, "try_again": 1}
+    at_ms = next(beep.signal.at_us for beep in beeps if beep.signal.name == "try_again") // 1000
+    assert 28000 < at_ms < 31000
+    health = outcome.doors[0].figures["health"]
+    assert (health[14], health[17], health[18]) == (FRAMED, 1, 1)
