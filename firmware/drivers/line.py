@@ -50,7 +50,7 @@ class Line(Module):
     async def _configure(self):
         for baudrate in self._rates:
             self._rate(baudrate)
-            if await self._tell(self._question, self._answer):
+            if not self._answer or await self._tell(self._question, self._answer):
                 for text in self._setup:
                     # Once more where a code came in between. What it does not know it does not answer.
                     await self._tell(text, self._accepted) or await self._tell(text, self._accepted)
