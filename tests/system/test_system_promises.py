@@ -80,8 +80,8 @@ MUTANTS = {
     ),
     "a position used twice": (
         "journal/ring.py",
-        "            if not self._blank(index, self.offset):",
-        "            if False and not self._blank(index, self.offset):",
+        "opened and unmarked and self._blank(index, self.offset)",
+        "opened and unmarked",
         CUT,
     ),
 }
