@@ -71,7 +71,7 @@ def _check(name, value):
         whole = isinstance(value, int) and not isinstance(value, bool)
         _need(whole and rule[1] <= value <= rule[2], name, "a whole number, %d to %d" % rule[1:])
     elif isinstance(default, str):
-        _need(value in rule, name, "one of " + ", ".join(rule))
+        _need(value in rule, name, "one of " + ", ".join([str(word) for word in rule]))
     elif isinstance(default, bytes):
         _need(isinstance(value, str) and len(value.encode()) <= 32, name, "a text of at most 32 bytes")
     else:

@@ -35,7 +35,7 @@ class Auto:
             return
         counts = None
         if self._kind:
-            old = self.reader
+            old = self.reader  # type: ignore[has-type]
             counts = old.state, old.dropped, old.failed, old.restarts
             self.reader = old = None
             name = "drivers." + self._kind

@@ -80,7 +80,7 @@ class Module:
                 return
         self._buffer[fill : fill + n] = data
         self._fill = fill + n
-        self._parse()
+        self._parse()  # type: ignore[attr-defined]
 
     def partial(self):
         """True while bytes wait to be read, or for the rest of their frame or line."""
@@ -154,7 +154,7 @@ class Module:
         if self._uart.any():
             self._take(self._uart.readinto(self._input))
         elif self._fill and time.ticks_diff(time.ticks_ms(), self._heard_ms) > self._silence():
-            self.gap()
+            self.gap()  # type: ignore[attr-defined]
 
     async def _rest(self, ms):
         start = time.ticks_ms()
@@ -184,19 +184,19 @@ class Module:
             return
         self._talking = True
         try:
-            if await self._pause() and not self.partial():
+            if await self._pause() and not self.partial():  # type: ignore[attr-defined]
                 work()
         finally:
             self._soon = True  # asked at the next silence, unless it confirms here
             for _ in range(_TRIES):
-                if await self._resume():
+                if await self._resume():  # type: ignore[attr-defined]
                     self._soon = False
                     break
             self._talking = False
 
     async def start(self):
         """Bring the module to reading; where that fails `state` says why."""
-        state = await self._configure()
+        state = await self._configure()  # type: ignore[attr-defined]
         if self._chattering():
             self.state = _CHATTERING
             await self._reset()
@@ -221,7 +221,7 @@ class Module:
                 self._talking = True
                 self._soon = False
                 try:
-                    if not await self._alive():
+                    if not await self._alive():  # type: ignore[attr-defined]
                         break
                 finally:
                     self._talking = False
