@@ -70,8 +70,10 @@ def test_a_full_disk_stops_nothing():
 
 def test_counts_go_on_and_the_unused_driver_leaves_the_heap():
     reader = found("gm65")
+    assert hasattr(sys.modules["drivers"], "gm65")
     reader.reader.dropped, reader.reader.restarts, reader.reader.state = 3, 2, 4
     reader._look_for("ssi")
     assert (reader.dropped, reader.restarts, reader.state) == (3, 2, 4)
+    assert not hasattr(sys.modules["drivers"], "gm65"), "nothing refers to it any more"
     assert "drivers.gm65" not in sys.modules and "drivers.ssi" in sys.modules
     os.remove(auto._FOUND)
