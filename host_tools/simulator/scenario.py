@@ -40,7 +40,7 @@ DEFAULT_CONFIG: dict[str, Any] = {
     "repeat_window_s": 60,
     "record_repeats": False,
     "journal_full": "refuse",
-    "cards": ["qrqg", "cccd", "bhyt"],
+    "cards": ["qrqg", "cccd", "bhyt", "passes"],
     "heartbeat_s": 60,
     "health_s": 900,
 }
