@@ -9,7 +9,7 @@ WORKERS ?= 2
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint bench clean
+.PHONY: help demo test torture soak lint bench clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ demo: $(READY) ## two doors, one minute, a power cut and an outage; ONCE=1 ends 
 
 test: $(READY) ## every test: device tests inside MicroPython, host tools, scenarios
 	@$(BIN)/python -m pytest -n $(WORKERS)
+
+torture: $(READY) ## every power cut of the journal, both policies, two seeds: 10 to 20 minutes
+	@$(BIN)/python -m tests.device
 
 soak: $(READY) ## a million scans over eight simulated weeks, about an hour; DAYS=2: its first two days; SEED=7: other chances
 	@mkdir -p build
