@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from documented_time import Clock, as_promised
 
 from host_tools.collector.timeline import Placed, place
 from host_tools.formats import records
@@ -204,30 +204,83 @@ def test_the_order_of_receipt_is_nothing() -> None:
     assert place(reversed(j.rows)) == place(j.rows)
 
 
-@settings(max_examples=200)
-@given(st.data())
-def test_the_truth_lies_within_the_bounds(data: st.DataObject) -> None:
-    """Boots with crystals off by up to 50 ppm and readings off by up to their error."""
-    j, truth, now = Journal(), [], T0
-    for _ in range(data.draw(st.integers(1, 4))):
-        now += data.draw(st.integers(0, 10**6))
-        started, ppm = now, data.draw(st.integers(-49, 49))
+class BoardClock:
+    """A board's clock in whole numbers: its crystal is off by `ppm`, uptimes are cut to ms, and it learns the time from
+    replies that may have been on the way for long in either direction. True times are in microseconds."""
+
+    def __init__(self, started_us: int, ppm: int) -> None:
+        self._started_us = started_us
+        self._ppm = ppm
+        self._reading: tuple[int, int, int] | None = None  # uptime, UTC, error
+
+    def uptime_ms(self, at_us: int) -> int:
+        passed_us = at_us - self._started_us
+        return (passed_us + passed_us * self._ppm // 1_000_000) // 1000
+
+    def exchange(self, sent_us: int, served_us: int, received_us: int) -> None:
+        half = (self.uptime_ms(received_us) - self.uptime_ms(sent_us)) // 2 + 1
+        unix_ms, error_ms = served_us // 1000 + half, half + 2  # both sides cut to ms, and the crystal drifts meanwhile
+        known = self.now(received_us)
+        if known is None or error_ms < known[1] or abs(unix_ms - known[0]) > known[1] + error_ms:
+            self._reading = self.uptime_ms(received_us), unix_ms, error_ms
+
+    def now(self, at_us: int) -> tuple[int, int] | None:
+        if self._reading is None:
+            return None
+        read_ms, unix_ms, error_ms = self._reading
+        age = self.uptime_ms(at_us) - read_ms
+        return unix_ms + age, error_ms + age * 50 // 1_000_000 + 1
+
+
+def a_life(rng: random.Random, j: Journal) -> list[int]:
+    """Boots with records and CLOCKs at random moments, seconds or days apart; the true times of the records, in us."""
+    truth: list[int] = []
+    now_us = T0 * 1000 + rng.randrange(1_000_000)
+    for _ in range(rng.randint(1, 3)):
+        now_us += rng.randrange(10**10)
+        clock = BoardClock(now_us, rng.choice([-50, 50, rng.randint(-50, 50)]))
         j.boot()
-        truth.append(now)
-        for _ in range(data.draw(st.integers(0, 6))):
-            now += data.draw(st.integers(0, 10**7))
-            uptime = (now - started) * (10**6 + ppm) // 10**6
-            if data.draw(st.booleans()):
-                error = data.draw(st.integers(1, 5000))
-                j.clock(uptime, now + data.draw(st.integers(1 - error, error - 1)), error, data.draw(st.integers(1, 5)))
+        truth.append(now_us)
+        for _ in range(rng.randint(0, 10)):
+            now_us += rng.randrange(1, rng.choice([10**4, 10**7, 10**11]))
+            known = clock.now(now_us)
+            what = rng.random()
+            if what < 0.4:
+                round_trip_us = rng.randrange(1000, rng.choice([10**5, 3 * 10**7]))
+                there_us = rng.choice([0, round_trip_us, rng.randrange(round_trip_us)])
+                now_us += round_trip_us
+                clock.exchange(now_us - round_trip_us, now_us - round_trip_us + there_us, now_us)
+                continue
+            if what < 0.6 and known is not None:
+                j.clock(clock.uptime_ms(now_us), *known)
             else:
-                j.scan(uptime)
-            truth.append(now)
+                j.scan(clock.uptime_ms(now_us))
+            truth.append(now_us)
     for row in j.rows:
-        row.received_ms = now
-    for placed, moment in zip(place(j.rows), truth, strict=True):
-        # The model of the crystal above rounds to whole ms.
-        assert placed.earliest_ms - 2 <= moment <= placed.latest_ms + 2, placed
+        row.received_ms = now_us // 1000 + 1
+    return truth
+
+
+def test_the_truth_lies_within_the_bounds_and_they_are_no_wider_than_promised() -> None:
+    """To the microsecond, with crystals off by up to 50 ppm, whatever the network did to the replies."""
+    timed = untimed = 0
+    for seed in range(700):
+        j = Journal()
+        truth = a_life(random.Random(seed), j)
+        placed = place(j.rows)
+        for record, moment_us in zip(placed, truth, strict=True):
+            assert record.earliest_ms * 1000 <= moment_us <= record.latest_ms * 1000, (seed, record)
+            clocks: list[Clock] = [
+                (said["uptime_ms"], said["unix_ms"], said["error_ms"])
+                for other in placed
+                if other.boot == record.boot and (said := other.decoded) is not None and said["kind"] == records.CLOCK
+            ]
+            assert record.timed == bool(clocks)
+            if record.timed and record.decoded is not None:
+                uptime_ms = record.decoded["uptime_ms"]
+                assert as_promised(clocks, uptime_ms, record.earliest_ms, record.latest_ms), (seed, record)
+            timed, untimed = timed + record.timed, untimed + (not record.timed)
+    assert timed > 2000 and untimed > 300
 
 
 def test_a_month_of_records_is_placed_quickly() -> None:

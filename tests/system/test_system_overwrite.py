@@ -20,10 +20,10 @@ from host_tools.formats.sector import HEADER_BYTES, SECTOR_BYTES, Header, parse_
 from host_tools.formats.wire import Piece, Request
 from host_tools.simulator import scenario
 from host_tools.simulator.checkpoint import Checkpoint
-from host_tools.simulator.crowd import Album, Showing
 from host_tools.simulator.judge import card_of
 from host_tools.simulator.run import Run
 from tests.collector.sealing_board import Board
+from tests.system.payloads import Payloads, texts
 
 SECOND = 1_000_000
 MINUTE_MS = 60_000
@@ -42,16 +42,6 @@ kind = "wifi_down"
 at_ms = 100
 for_ms = 90000
 """
-
-
-class Payloads(Album):
-    """The pictures are their payloads: this is about what is in flash, and drawing a hundred takes longer than the run."""
-
-    def picture(self, showing: Showing) -> bytes:
-        return showing.payload
-
-    def decode(self, picture: bytes) -> bytes | None:
-        return picture
 
 
 def life_before(checkpoint: Checkpoint, start_ms: int) -> tuple[Board, dict[int, int]]:
@@ -125,10 +115,7 @@ def test_the_centre_names_what_was_overwritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LC_ALL", "C")
-    shows = "".join(
-        f'[[show]]\nboard = "gate"\nat_ms = {6000 + 1500 * n}\nhold_ms = 700\ntext = "{n:03d} {"khach " * 10}"\n'
-        for n in range(SHOWS)
-    )
+    shows = texts("gate", 0, [6000 + 1500 * n for n in range(SHOWS)])
     with Run(scenario.parse(PLAN + shows), album=Payloads()) as run:
         checkpoint = run.world.checkpoints["gate"]
         start_ms = run.scenario.start_ms - 5 * DAY_MS
@@ -162,8 +149,8 @@ def test_the_centre_names_what_was_overwritten(
     # What the board itself counted agrees, and the door went on: what beeped is here.
     assert described["health"]["sectors_lost"] == described["overwritten_said"] == len(lost)
     assert (described["missing_sectors"], described["holes"], described["overwritten_sectors"]) == (1, 1, 1)
-    texts = [card for row in rows if (card := card_of(row)) is not None and card[1].endswith("khach ")]
-    assert len(texts) == SHOWS
+    shown = [card for row in rows if (card := card_of(row)) is not None and card[1].endswith("khach ")]
+    assert len(shown) == SHOWS
     # Who asks about that time and place is told.
     out = capsys.readouterr().out
     assert "not the whole answer: 2 sectors are missing" in out and "gate  sectors 3+" in out
