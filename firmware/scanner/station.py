@@ -44,7 +44,7 @@ class Station:
         self._reader = None
         self._shipper = None
         self._supervisor = None
-        self._rssi = None
+        self._links = None
         self.recorded = asyncio.Event()  # set when there is something to send
         self._cards = cards
         self._rules = rules
@@ -64,12 +64,12 @@ class Station:
         self._fill = 0  # percent of the journal that takes nothing new
         self._untold = []
 
-    def connect(self, reader, shipper, supervisor, rssi):
-        """The parts whose state the station shows and reports; `rssi()` gives dBm, or None without a link."""
+    def connect(self, reader, shipper, supervisor, links):
+        """The parts whose state the station shows and reports."""
         self._reader = reader
         self._shipper = shipper
         self._supervisor = supervisor
-        self._rssi = rssi
+        self._links = links
 
     # The path of a scan
 
@@ -152,7 +152,7 @@ class Station:
             return
         if self._health_ms is None and not self._clock.known() and now < self._config.health_s * 1000:
             return  # the first one goes when the centre has answered
-        rssi = self._rssi()
+        rssi = self._links.rssi()
         pairs = [
             (1, gc.mem_free()),
             (2, self.ring.unreleased()),
@@ -169,7 +169,7 @@ class Station:
             (18, self._reader.failed),
         ]
         if rssi is not None:
-            pairs += [(5, 1), (6, rssi)]
+            pairs += [(5, self._links.kind), (6, rssi)]
         if self._append(records.health(self._plain, 0, now, pairs), journal.TELEMETRY):
             self._health_ms = now
 
