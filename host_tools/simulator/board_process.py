@@ -359,6 +359,14 @@ class VirtualBoard:
         elif op == _ops.OP_RECEIVE:
             ident, count = struct.unpack("<BI", payload)
             self._resume_at(now_us, payload=link.receive(ident, count))
+        elif op == _ops.OP_SEND_TO:
+            ident, port, size = struct.unpack_from("<BHB", payload)
+            host = payload[4 : 4 + size].decode(errors="replace")
+            self._resume_at(now_us, value=link.send_to(ident, host, port, payload[4 + size :]))
+        elif op == _ops.OP_RECEIVE_FROM:
+            host, port, datagram = link.receive_from(payload[0])
+            sender = struct.pack("<HB", port, len(host)) + host.encode()
+            self._resume_at(now_us, payload=sender + datagram)
 
     def _flash(self, op: int, payload: bytes) -> None:
         """A program or an erase stops the whole CPU until it is done."""

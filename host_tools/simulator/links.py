@@ -1,21 +1,26 @@
-"""The link model: TCP from a board to the collector with latency, bandwidth, loss, outages, portals and forgers."""
+"""The link model: TCP and UDP of a board with latency, bandwidth, loss, outages, portals and forgers."""
 
 from __future__ import annotations
 
 import errno
 import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from host_tools.simulator.board import _ops
 from host_tools.simulator.costs import CONNECT_TIMEOUT_US, DNS_FAILURE_US, DNS_US, RETRANSMIT_US
+from host_tools.simulator.dns import dns_answer
 from host_tools.simulator.http_relay import HttpRelay, forged_reply, portal_page
 from host_tools.simulator.kernel import Event, Kernel
 from host_tools.simulator.wifi import Station
 
 DNS_FAILED = 202
+DNS_PORT = 53
 # What lwIP takes from a program before the other end has acknowledged (CONFIG_LWIP_TCP_SND_BUF_DEFAULT).
 SEND_BUFFER_BYTES = 5744
+# Of a datagram, beside what it carries: IP and UDP headers.
+UDP_BYTES = 28
 # Address that any name resolves to.
 COLLECTOR_IP = "192.168.4.80"
 
@@ -79,6 +84,9 @@ class Link:
         self.forging = False
         self.collector_up = True
         self._connections: dict[int, _Connection] = {}
+        # Who answers datagrams, by port: (address asked, datagram) -> answer, or None for silence.
+        self.services: dict[int, Callable[[str, bytes], bytes | None]] = {DNS_PORT: self._dns}
+        self._datagrams: dict[int, deque[tuple[str, int, bytes]]] = {}
         # Packets that found no way, to be sent again when there is one.
         self._held: list[Callable[[], None]] = []
         self._up_free_us = 0
@@ -119,6 +127,7 @@ class Link:
     def reset(self) -> None:
         """The board restarts: nobody is left to send again what has not got through."""
         self._held.clear()
+        self._datagrams.clear()
         for connection in list(self._connections.values()):
             connection.under_way = 0
             self.close(connection.ident)
@@ -191,6 +200,7 @@ class Link:
 
     def close(self, ident: int) -> None:
         """The board closes its side. What it has sent still arrives, as TCP does it, but no answer reaches it."""
+        self._datagrams.pop(ident, None)
         connection = self._connections.pop(ident, None)
         if connection is not None:
             connection.closed = True
@@ -242,20 +252,63 @@ class Link:
     def _server_closed(self, connection: _Connection) -> None:
         self._notify(_ops.EVENT_CLOSED, connection.ident, 0)
 
+    # Datagrams: what does not get through is gone.
+
+    def send_to(self, ident: int, host: str, port: int, data: bytes) -> int:
+        """One datagram from the board; 0 or the errno of an immediate failure."""
+        if not self.station.associated:
+            return errno.EHOSTUNREACH
+        self._datagrams.setdefault(ident, deque())
+        self._fly(len(data), True, lambda: self._asked(ident, host, port, data))
+        return 0
+
+    def _asked(self, ident: int, host: str, port: int, data: bytes) -> None:
+        service = self.services.get(port)
+        answer = service(host, data) if service is not None else None
+        if answer is not None:
+            self.datagram(ident, host, port, answer)
+
+    def datagram(self, ident: int, host: str, port: int, data: bytes) -> None:
+        """A datagram from host:port goes to the board's port `ident`."""
+        self._fly(len(data), False, lambda: self._arrives(ident, host, port, data))
+
+    def _arrives(self, ident: int, host: str, port: int, data: bytes) -> None:
+        waiting = self._datagrams.get(ident)
+        if waiting is not None:
+            waiting.append((host, port, data))
+            self._notify(_ops.EVENT_READABLE, ident, 1)
+
+    def receive_from(self, ident: int) -> tuple[str, int, bytes]:
+        """The board takes the datagram that came first."""
+        return self._datagrams[ident].popleft()
+
+    def _fly(self, size: int, up: bool, arrive: Callable[[], None]) -> None:
+        if not self.passes or self._rng.random() < self.options.loss:
+            return
+        arrival_us = self._through(size + UDP_BYTES, up)
+        self._kernel.at(arrival_us, lambda: arrive() if self.passes else None)
+
+    def _dns(self, host: str, query: bytes) -> bytes | None:
+        return dns_answer(query, [COLLECTOR_IP]) if self.dns_works else None
+
     # Packets.
 
-    def _travel(self, connection: _Connection, size: int, up: bool, arrive: Callable[[], None]) -> None:
-        """Take `size` bytes across, in order within the connection; what cannot pass waits for the way to open."""
-        if not self.passes:
-            self._held.append(lambda: self._travel(connection, size, up, arrive))
-            return
+    def _through(self, size: int, up: bool) -> int:
+        """When `size` bytes that begin now have arrived: those before them go first."""
         free_us = self._up_free_us if up else self._down_free_us
         sent_us = max(self._kernel.now_us, free_us) + size * 8_000 // self.options.bandwidth_kbit_s
         if up:
             self._up_free_us = sent_us
         else:
             self._down_free_us = sent_us
-        arrival_us = sent_us + self.options.latency_ms * 1_000
+        return sent_us + self.options.latency_ms * 1_000
+
+    def _travel(self, connection: _Connection, size: int, up: bool, arrive: Callable[[], None]) -> None:
+        """Take `size` bytes across, in order within the connection; what cannot pass waits for the way to open."""
+        if not self.passes:
+            self._held.append(lambda: self._travel(connection, size, up, arrive))
+            return
+        arrival_us = self._through(size, up)
         backoff_us = RETRANSMIT_US
         while self.options.loss and self._rng.random() < self.options.loss:
             arrival_us += backoff_us
