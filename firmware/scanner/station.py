@@ -98,8 +98,11 @@ class Station:
             self._refuse()
             return
         self._signals.play(signal)
-        self._scanned_ms = clock.uptime_ms()
+        self._answered()
         self.longest_verdict_ms = max(self.longest_verdict_ms, self._scanned_ms - now)
+
+    def _answered(self):
+        self._scanned_ms = self._clock.uptime_ms()
         self._verdict.set()
 
     def on_fail(self):
@@ -108,9 +111,10 @@ class Station:
             self._signals.play(signals.TRY_AGAIN)
 
     def _refuse(self):
-        """This card cannot be kept: say so, and count it."""
+        """This card cannot be kept: say so, and count it. The pause behind it is a turn for what will keep the next one."""
         self.not_ready += 1
         self._signals.play(signals.NO_ROOM if self.ring.full() else signals.FAULT)
+        self._answered()
 
     def _append(self, n, rank):
         """Put the n bytes of record in the buffer into the journal; True when they are there."""
