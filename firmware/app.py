@@ -25,6 +25,7 @@ from scanner.station import Station
 from scanner.verdict import Rules
 from supervisor import Supervisor
 from uplink.http import Http
+from uplink.links import Links
 from uplink.shipper import Shipper
 from uplink.wifi import Wifi
 
@@ -97,9 +98,9 @@ async def _serve(rtc):
     )
     driver = __import__("drivers." + settings.scanner, None, None, ("make",))  # only the one that is asked for is loaded
     reader = driver.make(uart, station.on_payload, station.on_fail, settings, None)
-    wifi = Wifi(wlan, settings.wifi)
+    links = Links([Wifi(wlan, network) for network in settings.wifi], clock.uptime_ms)
     shipper = Shipper(
-        ring, me, Http(me.collector_url), wifi.up, clock, random, station.recorded, settings.heartbeat_s * 1000
+        ring, me, Http(me.collector_url), links.up, clock, random, station.recorded, settings.heartbeat_s * 1000
     )
     shipper.new_epoch(epoch)
     epoch = None  # this task lives for ever, and the key must not: the next day's takes its place
@@ -113,7 +114,7 @@ async def _serve(rtc):
 
     watchdog = machine.WDT(timeout=_WATCHDOG_MS)
     supervisor = Supervisor(clock.uptime_ms, watchdog.feed, report, crash)
-    station.connect(reader, shipper, supervisor, wifi.rssi)
+    station.connect(reader, shipper, supervisor, links)
     if problem:
         print(problem)
     if changed or problem:
@@ -124,7 +125,7 @@ async def _serve(rtc):
     supervisor.add("signals", signals.run, 20000)
     supervisor.add("scanner", reader.run, 30000)
     supervisor.add("station", lambda pulse: station.run(new_epoch, pulse), 20000)
-    supervisor.add("wifi", wifi.run, 30000)
+    supervisor.add("links", links.run, 30000)
     supervisor.add("uplink", shipper.run, settings.heartbeat_s * 1000 + _UPLINK_MS)
     print(boot[1], board.NAME)
     gc.collect()

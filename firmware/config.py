@@ -54,10 +54,21 @@ def _networks(value, name):
         here = "%s[%d]" % (name, i)
         _need(isinstance(network, dict), here, "an object")
         for member in network:
-            _need(member in ("ssid", "password"), here + "." + str(member), "not a setting")
+            _need(member in ("ssid", "password", "static"), here + "." + str(member), "not a setting")
         _text(network.get("ssid"), here + ".ssid", 1, 32)
         if "password" in network:
             _text(network["password"], here + ".password", 8, 63)
+        if "static" in network:
+            _addresses(network["static"], here + ".static")
+
+
+def _addresses(value, name):
+    """Own address, mask, gateway, DNS server."""
+    good = isinstance(value, list) and len(value) == 4
+    for address in value if good else ():
+        parts = address.split(".") if isinstance(address, str) else ()
+        good = good and len(parts) == 4 and all([part.isdigit() and int(part) < 256 for part in parts])
+    _need(good, name, "own address, mask, gateway, DNS server")
 
 
 def _check(name, value):

@@ -10,7 +10,7 @@ RECORDED = (colours.GREEN, ((2700, 150), (0, 650)))
 REPEAT = (colours.GREEN, ((2000, 40), (0, 260)))
 NOT_A_CARD = (colours.YELLOW, ((900, 120), (0, 80), (900, 120), (0, 480)))
 FAULT = (colours.RED, ((300, 150), (0, 100), (300, 150), (0, 100), (300, 150), (0, 350)))
-NO_ROOM = (colours.RED, ((700, 500), (0, 100), (700, 500), (0, 100)))
+NO_ROOM = (colours.RED, ((700, 350), (0, 100), (700, 350), (0, 100)))  # over before the next code can come
 TRY_AGAIN = (colours.YELLOW, ((1500, 60), (0, 60), (1500, 60), (0, 420)))
 
 # What the lamp says while no card is shown: (first colour, ms, second colour, ms).

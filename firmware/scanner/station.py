@@ -44,7 +44,7 @@ class Station:
         self._reader = None
         self._shipper = None
         self._supervisor = None
-        self._rssi = None
+        self._links = None
         self.recorded = asyncio.Event()  # set when there is something to send
         self._cards = cards
         self._rules = rules
@@ -64,12 +64,12 @@ class Station:
         self._fill = 0  # percent of the journal that takes nothing new
         self._untold = []
 
-    def connect(self, reader, shipper, supervisor, rssi):
-        """The parts whose state the station shows and reports; `rssi()` gives dBm, or None without a link."""
+    def connect(self, reader, shipper, supervisor, links):
+        """The parts whose state the station shows and reports."""
         self._reader = reader
         self._shipper = shipper
         self._supervisor = supervisor
-        self._rssi = rssi
+        self._links = links
 
     # The path of a scan
 
@@ -98,8 +98,11 @@ class Station:
             self._refuse()
             return
         self._signals.play(signal)
-        self._scanned_ms = clock.uptime_ms()
+        self._answered()
         self.longest_verdict_ms = max(self.longest_verdict_ms, self._scanned_ms - now)
+
+    def _answered(self):
+        self._scanned_ms = self._clock.uptime_ms()
         self._verdict.set()
 
     def on_fail(self):
@@ -108,9 +111,10 @@ class Station:
             self._signals.play(signals.TRY_AGAIN)
 
     def _refuse(self):
-        """This card cannot be kept: say so, and count it."""
+        """This card cannot be kept: say so, and count it. The pause behind it is a turn for what will keep the next one."""
         self.not_ready += 1
         self._signals.play(signals.NO_ROOM if self.ring.full() else signals.FAULT)
+        self._answered()
 
     def _append(self, n, rank):
         """Put the n bytes of record in the buffer into the journal; True when they are there."""
@@ -152,7 +156,7 @@ class Station:
             return
         if self._health_ms is None and not self._clock.known() and now < self._config.health_s * 1000:
             return  # the first one goes when the centre has answered
-        rssi = self._rssi()
+        rssi = self._links.rssi()
         pairs = [
             (1, gc.mem_free()),
             (2, self.ring.unreleased()),
@@ -169,7 +173,7 @@ class Station:
             (18, self._reader.failed),
         ]
         if rssi is not None:
-            pairs += [(5, 1), (6, rssi)]
+            pairs += [(5, self._links.kind), (6, rssi)]
         if self._append(records.health(self._plain, 0, now, pairs), journal.TELEMETRY):
             self._health_ms = now
 

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from host_tools.simulator.board import _ops
-from host_tools.simulator.costs import BOOT_US, CONSOLE_US, HANG_S, RESET_US
+from host_tools.simulator.clock_chip import NO_DEVICE, Bus
+from host_tools.simulator.costs import BOOT_US, CONSOLE_US, HANG_S, RESET_US, SCAN_US
 from host_tools.simulator.flash import Flash, PlannedCut
 from host_tools.simulator.keeping import Keeping
 from host_tools.simulator.kernel import FOREVER_US, Event, Kernel
 from host_tools.simulator.links import Link
+from host_tools.simulator.routes import Routes
 from host_tools.simulator.runtime import Runtime
 from host_tools.simulator.uart import UartLine
 from host_tools.simulator.wire import Died, Hung, Wire
@@ -50,7 +52,9 @@ class VirtualBoard:
         self._console_path = console
         self._console = os.open(console, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         self.uarts: dict[int, UartLine] = {}
-        self.link: Link | None = None
+        self.link: Link | Routes | None = None
+        self.bus: Bus | None = None
+        self.access_points_seen: Callable[[], list[tuple[str, int]]] = list
         self.on_pin: Callable[[int, int, int], None] = lambda pin, level, at_us: None
         self.on_pwm: Callable[[int, int, int, int], None] = lambda pin, hz, duty, at_us: None
         self.on_boot: Callable[[int], None] = lambda cause: None
@@ -324,6 +328,8 @@ class VirtualBoard:
         elif op == _ops.OP_NVS_GET:
             value = self._keeping.nvs(payload)
             self._resume_at(at_us, value=int(value is not None), payload=value or b"")
+        elif op == _ops.OP_I2C:
+            self._later(at_us, lambda: self._bus_request(payload))
         elif self.link is not None:
             self._arm_watchdog()
             self._later(at_us, lambda: self._link_request(op, payload))
@@ -345,6 +351,12 @@ class VirtualBoard:
         if self.state == BUSY:
             self.state = ENDED
 
+    def _bus_request(self, payload: bytes) -> None:
+        """A transfer over I2C stops Python until it is done."""
+        if self.state == BUSY:
+            taken_us, code, data = (0, NO_DEVICE, b"") if self.bus is None else self.bus.transfer(payload)
+            self._resume_at(self._kernel.now_us + taken_us, value=code, payload=data)
+
     def _link_request(self, op: int, payload: bytes) -> None:
         link = self.link
         if link is None or self.state != BUSY:
@@ -356,6 +368,10 @@ class VirtualBoard:
         elif op == _ops.OP_CONNECT:
             ident, port = struct.unpack_from("<BH", payload)
             self._resume_at(now_us, value=link.connect(ident, port))
+        elif op == _ops.OP_WLAN_SCAN:
+            seen = [(ssid.encode(), rssi_dbm) for ssid, rssi_dbm in self.access_points_seen()]
+            data = b"".join(struct.pack("<Bb", len(ssid), rssi_dbm) + ssid for ssid, rssi_dbm in seen)
+            self._resume_at(now_us + SCAN_US, payload=data)
         elif op == _ops.OP_RECEIVE:
             ident, count = struct.unpack("<BI", payload)
             self._resume_at(now_us, payload=link.receive(ident, count))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import shutil
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from host_tools.build.boards import load_board
 from host_tools.build.partitions import TABLE_BYTES, TABLE_OFFSET, decode_table, find
 from host_tools.simulator.board import _ops
 from host_tools.simulator.board_process import OFF, VirtualBoard
@@ -23,6 +25,8 @@ from host_tools.simulator.scenario import BoardPlan
 from host_tools.simulator.signals import Signal, SignalDecoder
 from host_tools.simulator.ssi_module import SsiModule
 from host_tools.simulator.uart import UartLine
+from host_tools.simulator.ways import Ways
+from host_tools.simulator.wifi import AccessPoint
 
 MODULES: dict[str, type[ScanModule] | type[SsiModule] | type[LineModule]] = {
     "grow": ScanModule,
@@ -30,7 +34,6 @@ MODULES: dict[str, type[ScanModule] | type[SsiModule] | type[LineModule]] = {
     "newland": LineModule,
     "line": LineModule,
 }
-SCANNER_UART, SCANNER_TX_PIN, SCANNER_RX_PIN = 1, 17, 16
 # A signal later than this after a code's last byte is about something else (modules pause a second between codes).
 ANSWER_US = 900_000
 
@@ -87,7 +90,7 @@ class Log:
 
 
 class Checkpoint:
-    """A door; `picture_decode` reads pictures for its module, `link` is made by the world and goes to the collector."""
+    """A door. `make_link` is the world's: it makes links to the collector (ways.py); `clock_ms` is UTC."""
 
     def __init__(
         self,
@@ -98,8 +101,10 @@ class Checkpoint:
         image: bytes,
         keys: Keys,
         album: Album,
-        link: Callable[[Callable[..., None]], Link],
+        make_link: Callable[..., Link],
         *,
+        clock_ms: Callable[[], int],
+        access_points: list[AccessPoint],
         seed: str,
         timing: str,
     ) -> None:
@@ -127,15 +132,19 @@ class Checkpoint:
             drift_ppm=plan.drift_ppm,
         )
         board = self.board
+        constants = load_board(plan.hardware).constants
+        port = constants["SCANNER_UART"]
         self.line = UartLine(
             kernel,
             random.Random(f"{seed} line"),
-            tx_pin=SCANNER_TX_PIN,
-            rx_pin=SCANNER_RX_PIN,
-            on_bytes=lambda count: board.notify(_ops.EVENT_UART, SCANNER_UART, count),
+            tx_pin=constants["SCANNER_TX"],
+            rx_pin=constants["SCANNER_RX"],
+            on_bytes=lambda count: board.notify(_ops.EVENT_UART, port, count),
         )
-        board.uarts[SCANNER_UART] = self.line
-        self.link = board.link = link(board.notify)
+        board.uarts[port] = self.line
+        make = functools.partial(make_link, board.notify)
+        self.ways = Ways(board, kernel, plan, constants, access_points, make, clock_ms, seed)
+        self.link = self.ways.wifi
         self.module: ScanModule | SsiModule | LineModule = MODULES[plan.module.kind](
             kernel,
             random.Random(f"{seed} module"),
@@ -147,7 +156,7 @@ class Checkpoint:
         self.line.device = self.module
         self.log = Log()
         self.signals = SignalDecoder(self._signalled)
-        board.on_pin = self.signals.pin
+        board.on_pin = self._pin
         board.on_pwm = self.signals.pwm
         board.on_boot = self._booted
         board.on_down = self._down
@@ -167,6 +176,7 @@ class Checkpoint:
         """Board and module get their supply."""
         if self.board.state == OFF:
             self.on_since_us = self._kernel.now_us
+            self.ways.supply(True)
             self.board.power_on()
             self.module.power_on()
 
@@ -178,7 +188,12 @@ class Checkpoint:
         torn = self.board.power_cut()
         self.log.downs[-1].torn = torn
         self.module.power_off()
+        self.ways.supply(False)
         self._kernel.after(off_us, self.power_on)
+
+    def _pin(self, pin: int, level: int, at_us: int) -> None:
+        self.signals.pin(pin, level, at_us)
+        self.ways.pin(pin, level, at_us)
 
     def _booted(self, cause: int) -> None:
         self.signals.boot = self.board.boots
@@ -267,9 +282,7 @@ class Checkpoint:
             },
             "uart_dropped_bytes": self.line.dropped_bytes,
             "uart_overflows": self.line.overflows,
-            "requests": self.link.requests,
-            "forged": self.link.forged,
-            "associations": self.link.station.associations,
+            **self.ways.figures(),
             "heap_high_water_bytes": self.board.heap_high_water_bytes,
             "module_saves": self.module.saves,
         }

@@ -7,13 +7,13 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from host_tools.simulator.board import _ops
 from host_tools.simulator.costs import CONNECT_TIMEOUT_US, DNS_FAILURE_US, DNS_US, RETRANSMIT_US
 from host_tools.simulator.dns import dns_answer
 from host_tools.simulator.http_relay import HttpRelay, forged_reply, portal_page
 from host_tools.simulator.kernel import Event, Kernel
-from host_tools.simulator.wifi import Station
 
 DNS_FAILED = 202
 DNS_PORT = 53
@@ -33,6 +33,23 @@ class LinkOptions:
     bandwidth_kbit_s: int = 2000
     loss: float = 0.0
     rssi_dbm: int = -58
+
+
+class Carrier(Protocol):
+    """What a link goes over: `associated` as the board knows it, `carries` whether a packet gets through."""
+
+    associated: bool
+    changed: Callable[[], None]
+
+    @property
+    def carries(self) -> bool:
+        """Whether a packet gets through now."""
+
+    def posted(self, op: int, payload: bytes) -> bool:
+        """Take what the board told its network if it is about the carrier."""
+
+    def reset(self) -> None:
+        """The board restarts."""
 
 
 @dataclass
@@ -61,8 +78,7 @@ class Link:
         rng: random.Random,
         options: LinkOptions,
         *,
-        ssid: str,
-        password: str,
+        carrier: Carrier,
         collector: tuple[str, int],
         collector_port: int,
         clock_ms: Callable[[], int],
@@ -75,9 +91,8 @@ class Link:
         self._collector_port = collector_port
         self._clock_ms = clock_ms
         self._notify = notify
-        self.station = Station(
-            kernel, ssid=ssid, password=password, rssi_dbm=options.rssi_dbm, notify=notify, changed=self._route_changed
-        )
+        self.carrier = carrier
+        carrier.changed = self._route_changed
         self.black_hole = False
         self.dns_works = True
         self.portal = False
@@ -96,15 +111,9 @@ class Link:
 
     def posted(self, op: int, payload: bytes) -> None:
         """What the board told its network without waiting for an answer."""
-        if op == _ops.POST_WLAN_ACTIVE:
-            if payload[0] == 0:
-                self.station.active(bool(payload[1]))
-        elif op == _ops.POST_WLAN_CONNECT:
-            ssid, _, password = payload[1:].decode(errors="replace").partition("\0")
-            self.station.connect(ssid, password, payload[0])
-        elif op == _ops.POST_WLAN_DISCONNECT:
-            self.station.disconnect()
-        elif op == _ops.POST_SEND:
+        if self.carrier.posted(op, payload):
+            return
+        if op == _ops.POST_SEND:
             self.send(payload[0], payload[1:])
         elif op == _ops.POST_CLOSE:
             self.close(payload[0])
@@ -117,7 +126,7 @@ class Link:
     @property
     def passes(self) -> bool:
         """Whether a packet gets through now."""
-        return self.station.associated and self.station.access_point_up and not self.black_hole
+        return self.carrier.carries and not self.black_hole
 
     def set_black_hole(self, on: bool) -> None:
         """Packets vanish while the Wi-Fi stays up."""
@@ -131,11 +140,11 @@ class Link:
         for connection in list(self._connections.values()):
             connection.under_way = 0
             self.close(connection.ident)
-        self.station.reset()
+        self.carrier.reset()
 
     def resolve(self, host: str) -> tuple[int, int, str]:
         """A DNS look-up: (how long it blocks, us; error code or 0; address)."""
-        if not self.station.associated:
+        if not self.carrier.associated:
             return 0, DNS_FAILED, ""
         if not self.dns_works or not self.passes:
             return DNS_FAILURE_US, DNS_FAILED, ""
@@ -143,7 +152,7 @@ class Link:
 
     def connect(self, ident: int, port: int) -> int:
         """Begin a connection; 0 or the errno of an immediate failure."""
-        if not self.station.associated:
+        if not self.carrier.associated:
             return errno.EHOSTUNREACH
         connection = _Connection(ident)
         self._connections[ident] = connection
@@ -256,7 +265,7 @@ class Link:
 
     def send_to(self, ident: int, host: str, port: int, data: bytes) -> int:
         """One datagram from the board; 0 or the errno of an immediate failure."""
-        if not self.station.associated:
+        if not self.carrier.associated:
             return errno.EHOSTUNREACH
         self._datagrams.setdefault(ident, deque())
         self._fly(len(data), True, lambda: self._asked(ident, host, port, data))

@@ -14,9 +14,13 @@ from typing import Any, get_args, get_origin, get_type_hints
 from host_tools.cards.people import KINDS
 from host_tools.cards.pictures import MEDIA
 from host_tools.errors import UserError
+from host_tools.simulator.clock_chip import ClockChipOptions
 from host_tools.simulator.links import LinkOptions
+from host_tools.simulator.modem import KINDS as MODEM_KINDS
+from host_tools.simulator.modem import ModemOptions
 from host_tools.simulator.runtime import BOARD_HEAP
 from host_tools.simulator.scan_module import ModuleOptions
+from host_tools.simulator.wifi import AccessPoint
 from host_tools.text import say
 
 if sys.version_info >= (3, 11):
@@ -27,11 +31,13 @@ else:
 # Faults that last (`for_ms`, 0: to the end) and faults that happen once.
 LASTING = (
     "wifi_down", "black_hole", "dns_down", "portal", "forged", "collector_down", "collector_restart", "module_cut_off",
+    "wifi_dead", "mobile_dead", "mobile_denied", "ntp_down",
 )  # fmt: skip
 MOMENTARY = (
     "power_cut", "power_cut_in_program", "kills", "module_reboot", "module_factory", "module_babble", "uart_bytes", "noise",
-    "ctrl_c",
+    "ctrl_c", "board_reset", "modem_brown_out",
 )  # fmt: skip
+REGISTRATIONS = ("home", "roaming", "searching", "denied")
 MODULE_KINDS = ("grow", "ssi", "newland", "line")
 
 DEFAULT_CONFIG: dict[str, Any] = {
@@ -54,6 +60,10 @@ class BoardPlan:
     config: dict[str, Any] = field(default_factory=dict)
     module: ModuleOptions = field(default_factory=ModuleOptions)
     link: LinkOptions = field(default_factory=LinkOptions)
+    access_points: list[AccessPoint] = field(default_factory=list)  # none: the first network of config
+    modem: ModemOptions | None = None
+    mobile: LinkOptions = field(default_factory=lambda: LinkOptions(latency_ms=50, bandwidth_kbit_s=1000))
+    clock_chip: ClockChipOptions | None = None
     hardware: str = "esp32-devkitc"
     power_on_ms: int = 0
     drift_ppm: int = 0
@@ -112,6 +122,7 @@ class Fault:
     to_ms: int = 0
     aimed: bool = False  # kills: every other one waits for the next flash operation and lands inside it
     inside: str = ""  # kills: each of them waits for the next "program" or "erase"
+    ssid: str = ""  # wifi_down, wifi_dead: which access point; none: all
     hex: str = ""
     size: int = 0  # noise: so many random bytes
     days: int = 1  # again every day, so many days
@@ -282,6 +293,9 @@ def _check(scenario: Scenario, where: str) -> None:
         raise _wrong(where, said)
     for plan in scenario.boards:
         _check_names(f"{where}: board {plan.name}: module", [plan.module.kind], [], kinds=MODULE_KINDS)
+        if plan.modem is not None:
+            _check_names(f"{where}: board {plan.name}: modem", [plan.modem.kind], [], kinds=tuple(MODEM_KINDS))
+            _check_names(f"{where}: board {plan.name}: modem", [plan.modem.registration], [], kinds=REGISTRATIONS)
     if scenario.flash_timing not in ("typical", "worst"):
         raise _wrong(where, say("flash_timing là typical hoặc worst", "flash_timing is typical or worst"))
     try:

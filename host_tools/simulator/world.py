@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from host_tools.build.bundle import compile_bundle
@@ -19,15 +20,17 @@ from host_tools.collector.server import CollectorServer
 from host_tools.collector.store import Store
 from host_tools.formats.keys import collector_public
 from host_tools.simulator import scenario as plans
+from host_tools.simulator.board import _ops
 from host_tools.simulator.board_process import OFF
 from host_tools.simulator.checkpoint import Checkpoint, Keys
 from host_tools.simulator.crowd import Album, Showing, showings
 from host_tools.simulator.flash import PlannedCut
 from host_tools.simulator.kernel import Kernel
-from host_tools.simulator.links import Link
+from host_tools.simulator.links import Carrier, Link, LinkOptions
 from host_tools.simulator.runtime import Runtime
 from host_tools.simulator.scenario import Fault, Scenario
 from host_tools.simulator.serial_module import DECODE_US
+from host_tools.simulator.wifi import AccessPoint
 
 FLASH_SIZE = 4 << 20
 COLLECTOR_URL = "http://127.0.0.1:8080"
@@ -101,15 +104,13 @@ class World:
             image = _with_journal(image, plan.journal_kib * KIB)
         with Store(self.database) as store:
             store.register_device(keys.device_id, keys.device_key, plan.name, self.scenario.start_ms)
-        network = config["wifi"][0] if config.get("wifi") else {"ssid": "", "password": ""}
 
-        def link(notify: Callable[..., None]) -> Link:
+        def make_link(notify: Callable[..., None], name: str, carrier: Carrier, options: LinkOptions) -> Link:
             return Link(
                 self.kernel,
-                random.Random(f"{seed} link"),
-                plan.link,
-                ssid=network["ssid"],
-                password=network["password"],
+                random.Random(f"{seed} {name}"),
+                options,
+                carrier=carrier,
                 collector=("127.0.0.1", self.collector_port),
                 collector_port=urlsplit(COLLECTOR_URL).port or 80,
                 clock_ms=self.utc_ms,
@@ -124,7 +125,9 @@ class World:
             image,
             keys,
             self.album,
-            link,
+            make_link,
+            clock_ms=self.utc_ms,
+            access_points=_access_points(plan, config),
             seed=seed,
             timing=self.scenario.flash_timing,
         )
@@ -168,16 +171,17 @@ class World:
                     self.kernel.at(fault.at_ms * 1000, functools.partial(self._strike, fault, checkpoint))
 
     def _plan_lasting(self, fault: Fault, checkpoint: Checkpoint) -> None:
-        change = functools.partial(self._change_lasting, fault.kind, checkpoint)
+        change = functools.partial(self._change_lasting, fault, checkpoint)
         self.kernel.at(fault.at_ms * 1000, lambda: change(1))
         if fault.for_ms:
             end_us = (fault.at_ms + fault.for_ms) * 1000
             self.kernel.at(end_us, lambda: change(-1))
 
-    def _change_lasting(self, kind: str, checkpoint: Checkpoint, by: int) -> None:
+    def _change_lasting(self, fault: Fault, checkpoint: Checkpoint, by: int) -> None:
         """One more or one less: of two that overlap, the end of one is not the end of the other."""
-        self._lasting[checkpoint.plan.name, kind] += by
-        _set_lasting(kind, checkpoint, self._lasting[checkpoint.plan.name, kind] > 0)
+        name = checkpoint.plan.name, fault.kind + fault.ssid
+        self._lasting[name] += by
+        _set_lasting(fault, checkpoint, self._lasting[name] > 0)
 
     def _plan_kills(self, fault: Fault, checkpoint: Checkpoint) -> None:
         """`count` power cuts at seeded moments between `at_ms` and `to_ms`, each after the supply is back."""
@@ -221,12 +225,18 @@ class World:
             checkpoint.line.device_sends(self._rng.randbytes(fault.size), checkpoint.module.baud)
         elif fault.kind == "ctrl_c":
             checkpoint.board.interrupt()
+        elif fault.kind == "board_reset" and checkpoint.board.state != OFF:
+            checkpoint.board.reset(_ops.CAUSE_HARD)
+        elif fault.kind == "modem_brown_out" and checkpoint.ways.modem is not None:
+            checkpoint.ways.modem.brown_out()
 
 
-def _set_lasting(kind: str, checkpoint: Checkpoint, on: bool) -> None:
-    link = checkpoint.link
+def _set_lasting(fault: Fault, checkpoint: Checkpoint, on: bool) -> None:
+    kind, link, ways = fault.kind, checkpoint.link, checkpoint.ways
     if kind == "wifi_down":
-        link.station.set_access_point(not on)
+        ways.station.set_access_point(not on, fault.ssid)
+    elif kind == "wifi_dead":
+        ways.station.set_dead(on, fault.ssid)
     elif kind == "black_hole":
         link.set_black_hole(on)
     elif kind == "dns_down":
@@ -238,7 +248,22 @@ def _set_lasting(kind: str, checkpoint: Checkpoint, on: bool) -> None:
     elif kind == "forged":
         link.forging = on
     elif kind in ("collector_down", "collector_restart"):
-        link.collector_up = not on
+        for each in ways.links:
+            each.collector_up = not on
+    elif kind == "ntp_down":
+        ways.ntp.up = not on
+    elif kind == "mobile_dead" and ways.cellular is not None:
+        ways.cellular.set_dead(on)
+    elif kind == "mobile_denied" and ways.modem is not None:
+        ways.modem.registration("denied" if on else "home")
+
+
+def _access_points(plan: plans.BoardPlan, config: dict[str, Any]) -> list[AccessPoint]:
+    """The access points around a board: those of the plan, else the first network of its config."""
+    if plan.access_points or not config.get("wifi"):
+        return plan.access_points
+    network = config["wifi"][0]
+    return [AccessPoint(network["ssid"], network.get("password", ""), plan.link.rssi_dbm)]
 
 
 def _secret(scenario: Scenario, name: str) -> bytes:

@@ -1,6 +1,7 @@
 """A NOR flash for device tests: refuses 0 to 1, counts, and has sectors that fail; the one that tears is torn.py."""
 
 import random
+from array import array
 
 SECTOR = 4096
 
@@ -11,7 +12,7 @@ class Nor:
     def __init__(self, sectors, seed=1):
         self.data = bytearray(b"\xff" * (sectors * SECTOR))
         self.sectors = sectors
-        self.erases = bytearray(sectors)
+        self.erases = array("I", [0] * sectors)
         self.programmed_bytes = 0
         self.worn = set()  # sectors that fail
         random.seed(seed)
@@ -44,6 +45,6 @@ class Nor:
         if argument in self.worn:
             raise OSError(5)
         start = argument * SECTOR
-        self.erases[argument] = min(255, self.erases[argument] + 1)
+        self.erases[argument] += 1
         self.data[start : start + SECTOR] = b"\xff" * SECTOR
         return 0

@@ -6,6 +6,7 @@ import random
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from host_tools.simulator.dns import asked_name, dns_answer
 from host_tools.simulator.http_relay import forged_reply
 from host_tools.simulator.links import Link, LinkOptions
+from host_tools.simulator.wifi import AccessPoint, Station
 
 CLIENT = """
 import asyncio, network, time
@@ -55,7 +57,8 @@ class Far:
         self.requests: list[bytes] = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
 
     def _serve(self) -> None:
         while True:
@@ -74,7 +77,12 @@ class Far:
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nworld")
 
     def close(self) -> None:
+        # A thread that waits in accept() is not woken by close() alone: it would take a connection of the next server,
+        # whose socket gets the same descriptor.
+        with suppress(OSError):  # on macOS: close() wakes it there
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        self._thread.join()
 
 
 @pytest.fixture
@@ -85,12 +93,12 @@ def far() -> Iterator[Far]:
 
 
 def attach(board: Any, collector: tuple[str, int], **options: Any) -> Link:
+    board.station = Station(board.kernel, access_points=[AccessPoint("net", "secret")], notify=board.board.notify)
     board.board.link = board.link = Link(
         board.kernel,
         random.Random(1),
         LinkOptions(**options),
-        ssid="net",
-        password="secret",
+        carrier=board.station,
         collector=collector,
         collector_port=8080,
         clock_ms=lambda: 1_772_000_000_000,
@@ -124,7 +132,7 @@ def test_bandwidth_makes_large_requests_slow(rig: Any, far: Far) -> None:
 
 def test_without_an_access_point_there_is_no_route(rig: Any, far: Far) -> None:
     board = linked(rig, far)
-    board.link.station.set_access_point(False)
+    board.station.set_access_point(False)
     status, answer = board.run(30_000).splitlines()
     assert status.split()[1:] == ["status", "1001", "False"]
     assert "OSError" in answer
@@ -141,13 +149,13 @@ def test_the_station_comes_back_with_the_access_point(rig: Any, far: Far) -> Non
     board.run(8_000)
     before = len(far.requests)
     assert before >= 4
-    board.link.station.set_access_point(False)
+    board.station.set_access_point(False)
     board.run(30_000)
     assert len(far.requests) == before
-    board.link.station.set_access_point(True)
+    board.station.set_access_point(True)
     board.run(30_000)
     assert len(far.requests) > before + 4
-    assert board.link.station.associations == 2
+    assert board.station.associations == 2
 
 
 def test_a_black_hole_swallows_and_a_connect_times_out(rig: Any, far: Far) -> None:

@@ -197,7 +197,7 @@ def test_flipped_bits_cost_what_they_hit_and_no_more(stage: Callable[..., Run]) 
 def test_flipped_bits_in_what_a_board_has_just_written(stage: Callable[..., Run]) -> None:
     """The board records offline, is off, rots, and comes back with a network."""
     faults = '[[fault]]\nkind = "wifi_down"\nat_ms = 100\nfor_ms = 24000\n'
-    run = stage(gate(2, count=10, seconds=30) + faults)
+    run = stage(gate(2, count=14, seconds=36) + faults)
     checkpoint = run.world.checkpoints["gate"]
     kernel = run.world.kernel
     kernel.run(16 * SECOND)
@@ -285,7 +285,7 @@ def test_a_restored_flash_is_reported_and_nothing_is_lost(stage: Callable[..., R
     kernel = run.world.kernel
     kernel.run(13 * SECOND)
     old = checkpoint.flash.dump()
-    kernel.run(25 * SECOND)
+    kernel.run(25 * SECOND + SECOND // 2)  # whatever beeped has been sent: what is wiped before that is gone
     before = beeped(checkpoint)
     assert not Centre(run, checkpoint).clones
     checkpoint.power_cut(2 * SECOND)
@@ -360,7 +360,7 @@ def test_sectors_that_will_not_erase_or_program_are_passed_over(stage: Callable[
     centre = Centre(run, checkpoint)
     assert failed == [second, third]
     signals = Counter(beep.signal.name for beep in checkpoint.log.beeps)
-    assert signals["recorded"] >= 12 and set(signals) <= {"recorded", "fault"}, "a card is refused, never lost"
+    assert signals["recorded"] == 13 and signals["fault"] == 1, "a card is refused, never lost, and the next one finds a sector"
     assert beeped(checkpoint) <= centre.cards
     assert set(board.lsns) <= centre.lsns and checkpoint.board.faults == [] and centre.clones == []
     head = max((header for sector in sectors_of(checkpoint) if (header := parse_header(sector))), key=lambda h: h.sequence)
