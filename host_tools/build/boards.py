@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from host_tools.build.pins import CHIPS, Kind, Pinout
 from host_tools.errors import UserError
 from host_tools.text import say
 
@@ -17,48 +18,57 @@ else:
 
 BOARDS_DIR = Path(__file__).resolve().parents[2] / "hardware" / "boards"
 
-OUTPUT = "output"  # the pin must be able to drive
-INPUT = "input"
-NUMBER = "number"  # not a pin
+_OUT, _IN, _SWITCH, _UART = Kind.OUTPUT, Kind.INPUT, Kind.SWITCH, Kind.UART
 
-# Every section a board must have, and the kind of each of its members. A part that the firmware learns to use
+# Every part a board may have, and what each of its members asks of its pin. A part that the firmware learns to use
 # is added here, so a misspelt name is an error and not a silently missing constant.
-SECTIONS: dict[str, dict[str, str]] = {
-    "scanner": {"uart": NUMBER, "tx": OUTPUT, "rx": INPUT},
-    "lamp": {"red": OUTPUT, "green": OUTPUT, "blue": OUTPUT},
-    "buzzer": {"pin": OUTPUT},
+SECTIONS: dict[str, dict[str, Kind]] = {
+    "scanner": {"uart": _UART, "tx": _OUT, "rx": _IN, "trigger": _OUT},
+    "scanner2": {"uart": _UART, "tx": _OUT, "rx": _IN, "trigger": _OUT},
+    "lamp": {"red": _OUT, "green": _OUT, "blue": _OUT, "ws2812": _OUT},
+    "buzzer": {"pin": _OUT},
+    "relay": {"pin": _OUT},
+    "voice": {"uart": _UART, "tx": _OUT, "rx": _IN, "busy": _IN},
+    "door": {"contact": _SWITCH, "beam": _SWITCH},
+    "button": {"help": _SWITCH, "guard": _SWITCH},
+    "tamper": {"pin": _SWITCH},
+    "i2c": {"sda": _OUT, "scl": _OUT},
+    "modem": {
+        "uart": _UART,
+        "tx": _OUT,
+        "rx": _IN,
+        "pwrkey": _OUT,
+        "dtr": _OUT,
+        "reset": _OUT,
+        "power": _OUT,
+        "flight": _OUT,
+        "status": _IN,
+    },
+    "battery": {"pin": Kind.ANALOG},
 }
+REQUIRED = ("scanner", "lamp", "buzzer")
 
-
-@dataclass(frozen=True)
-class Chip:
-    """What a chip's pins can do: GPIO numbers that exist, that can only be read, and that are taken already."""
-
-    pins: frozenset[int]
-    input_only: frozenset[int]
-    taken: dict[int, str]
-    uarts: frozenset[int]
-
-
-# ESP32 datasheet, pin list: no GPIO 20, 24, 28-31; 34-39 have no output driver; 6-11 hold the flash;
-# 1 and 3 are the console (UART0) that flashing and maintenance need.
-CHIPS = {
-    "esp32": Chip(
-        pins=frozenset(range(40)) - {20, 24, 28, 29, 30, 31},
-        input_only=frozenset(range(34, 40)),
-        taken={**dict.fromkeys(range(6, 12), "flash"), 1: "console", 3: "console"},
-        uarts=frozenset({1, 2}),
-    ),
+# The members of which a section needs one whole set; a part that is not here needs all of its members.
+_WHOLE: dict[str, tuple[tuple[str, ...], ...]] = {
+    "scanner": (("uart", "tx", "rx"),),
+    "scanner2": (("uart", "tx", "rx"),),
+    "lamp": (("red", "green", "blue"), ("ws2812",)),
+    "voice": (("uart", "tx"),),
+    "door": (("contact",), ("beam",)),
+    "button": (("help",), ("guard",)),
+    "modem": (("uart", "tx", "rx", "pwrkey"),),
 }
 
 
 @dataclass(frozen=True)
 class Board:
-    """A checked board: its name, its chip, and `constants` (SCANNER_TX -> 17) in the order of the description."""
+    """A checked board: its name, chip, `parts` (part -> member -> number), `constants` (SCANNER_TX -> 17), and pins."""
 
     name: str
     chip: str
+    parts: dict[str, dict[str, int]]
     constants: dict[str, int]
+    pinout: Pinout
 
 
 def board_names() -> list[str]:
@@ -77,62 +87,130 @@ def load_board(name: str) -> Board:
     return parse_board(path.read_text(encoding="utf-8"), name)
 
 
-def parse_board(text: str, name: str) -> Board:
-    """Check a description (TOML text) that must call itself `name`; UserError names the first thing wrong in it."""
+class _Reading:
+    """One description being read: its data, what is used so far, and how a mistake in it is told."""
 
-    def wrong(vi: str, en: str) -> UserError:
-        hint = say(f"sửa hardware/boards/{name}.toml", f"mend hardware/boards/{name}.toml")
-        return UserError(say(f"bo mạch '{name}': {vi}", f"board '{name}': {en}"), hint=hint)
+    def __init__(self, text: str, name: str) -> None:
+        self.name = name
+        self.pins: dict[int, str] = {}
+        self.uarts: dict[int, str] = {}
+        try:
+            self.data: dict[str, Any] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise self.wrong(f"không phải TOML: {error}", f"not TOML: {error}") from None
 
-    try:
-        data: dict[str, Any] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise wrong(f"không phải TOML: {error}", f"not TOML: {error}") from None
-    if data.pop("name", None) != name:
-        raise wrong(f"'name' phải là '{name}'", f"'name' must be '{name}'")
-    chip_name = data.pop("chip", None)
-    chip = CHIPS.get(chip_name) if isinstance(chip_name, str) else None
-    if chip is None or not isinstance(chip_name, str):
-        raise wrong(f"'chip' phải là một trong {sorted(CHIPS)}", f"'chip' must be one of {sorted(CHIPS)}")
-    for section in data:
-        if section not in SECTIONS:
-            raise wrong(f"không biết mục '{section}'", f"unknown section '{section}'")
+    def wrong(self, vi: str, en: str, instead: str = "") -> UserError:
+        hint = say(f"sửa hardware/boards/{self.name}.toml", f"mend hardware/boards/{self.name}.toml")
+        message = say(f"bo mạch '{self.name}': {vi}", f"board '{self.name}': {en}")
+        return UserError(message, hint=f"{hint}: {instead}" if instead else hint)
 
-    constants: dict[str, int] = {}
-    used: dict[int, str] = {}
-    for section, members in SECTIONS.items():
-        given = data.get(section)
+    def choice(self, key: str, choices: set[str]) -> str:
+        value = self.data.pop(key, None)
+        if not isinstance(value, str) or value not in choices:
+            raise self.wrong(f"'{key}' phải là một trong {sorted(choices)}", f"'{key}' must be one of {sorted(choices)}")
+        return value
+
+    def pin_list(self, key: str) -> frozenset[int]:
+        value = self.data.pop(key, [])
+        if not isinstance(value, list) or any(type(pin) is not int for pin in value):
+            raise self.wrong(f"'{key}' phải là danh sách số chân", f"'{key}' must be a list of pin numbers")
+        return frozenset(value)
+
+    def wired(self) -> dict[int, str]:
+        value = self.data.pop("wired", {})
+        if not isinstance(value, dict) or not all(pin.isdecimal() and isinstance(to, str) for pin, to in value.items()):
+            raise self.wrong("[wired] phải gồm dòng: chân = \"…\"", "[wired] must hold lines like: 35 = \"battery.pin\"")
+        return {int(pin): to for pin, to in value.items()}
+
+    def pinout(self, chip_name: str) -> Pinout:
+        chip = CHIPS[chip_name]
+        psram = self.choice("psram", set(chip.psram)) if "psram" in self.data else None
+        if "header" not in self.data:
+            raise self.wrong("thiếu 'header'", "'header' is missing: the pins that can be reached")
+        return Pinout(chip, psram, self.pin_list("header"), self.wired(), self.pin_list("resistors"))
+
+    def part(self, section: str, pinout: Pinout) -> dict[str, int]:
+        """The members of one section, in the order of SECTIONS."""
+        given = self.data[section]
+        members = SECTIONS[section]
         if not isinstance(given, dict):
-            raise wrong(f"thiếu mục [{section}]", f"section [{section}] is missing")
+            raise self.wrong(f"'{section}' phải là một mục", f"'{section}' must be a section, [{section}]")
         for member in given:
             if member not in members:
-                raise wrong(f"không biết '{section}.{member}'", f"unknown member '{section}.{member}'")
+                raise self.wrong(f"không biết '{section}.{member}'", f"unknown member '{section}.{member}'")
+        sets = _WHOLE.get(section, (tuple(members),))
+        if not any(set(whole) <= set(given) for whole in sets):
+            near = max(sets, key=lambda whole: len(set(whole) & set(given)))
+            what = next(f"{section}.{member}" for member in near if member not in given)
+            raise self.wrong(f"thiếu '{what}'", f"'{what}' is missing")
+        if "ws2812" in given and len(given) > 1:
+            raise self.wrong("'lamp' là ws2812 hoặc ba LED", "'lamp' is either ws2812 or red, green and blue, not both")
+        part = {}
         for member, kind in members.items():
-            what = f"{section}.{member}"
-            value = given.get(member)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise wrong(f"'{what}' phải là số nguyên", f"'{what}' must be an integer")
-            if kind == NUMBER:
-                if value not in chip.uarts:
-                    raise wrong(f"'{what}' = {value}: không có UART ấy", f"'{what}' = {value}: no such free UART")
-            else:
-                if value not in chip.pins:
-                    raise wrong(f"'{what}' = {value}: không có chân ấy", f"'{what}' = {value}: no such pin")
-                if value in chip.taken:
-                    raise wrong(
-                        f"'{what}' = {value}: chân của {chip.taken[value]}",
-                        f"'{what}' = {value}: that pin belongs to the {chip.taken[value]}",
-                    )
-                if kind == OUTPUT and value in chip.input_only:
-                    raise wrong(f"'{what}' = {value}: chân chỉ vào", f"'{what}' = {value}: an input-only pin")
-                if value in used:
-                    raise wrong(
-                        f"'{what}' = {value}: '{used[value]}' đã dùng chân ấy",
-                        f"'{what}' = {value}: '{used[value]}' uses that pin already",
-                    )
-                used[value] = what
-            constants[f"{section}_{member}".upper()] = value
-    return Board(name=name, chip=chip_name, constants=constants)
+            if member in given:
+                what = f"{section}.{member}"
+                value = given[member]
+                if type(value) is not int:
+                    raise self.wrong(f"'{what}' phải là số nguyên", f"'{what}' must be an integer")
+                part[member] = self.uart(what, value, pinout) if kind is _UART else self.pin(what, value, kind, pinout)
+        return part
+
+    def uart(self, what: str, value: int, pinout: Pinout) -> int:
+        chip = pinout.chip
+        free = sorted(chip.uarts - set(self.uarts))
+        instead = say("UART còn trống: ", "UARTs left: ") + (", ".join(map(str, free)) or say(_ALONE_VI, _ALONE_EN))
+        if value not in chip.uarts:
+            raise self.wrong(f"'{what}' = {value}: không có UART ấy", f"'{what}' = {value}: no such free UART", instead)
+        if value in self.uarts:
+            by = self.uarts[value]
+            raise self.wrong(
+                f"'{what}' = {value}: '{by}' đã dùng UART ấy", f"'{what}' = {value}: '{by}' uses that UART", instead
+            )
+        self.uarts[value] = what
+        return value
+
+    def pin(self, what: str, value: int, kind: Kind, pinout: Pinout) -> int:
+        fault = pinout.fault(value, what, kind)
+        if fault is None and value in self.pins:
+            by = self.pins[value]
+            fault = say(f"'{by}' đã dùng chân ấy", f"'{by}' uses that pin already")
+        if fault is not None:
+            # Pins that stand later in the description are not free either.
+            wanted = {pin for part in self.data.values() if isinstance(part, dict) for pin in part.values()}
+            fitting = pinout.fitting(what, kind, {*self.pins, *(pin for pin in wanted if type(pin) is int)})
+            instead = say("dùng một trong các chân ", "use one of the pins ") + ", ".join(map(str, fitting))
+            text = f"'{what}' = {value}: {fault}"
+            raise self.wrong(text, text, instead if fitting else say("hết chân hợp", "no fitting pin is left"))
+        self.pins[value] = what
+        return value
+
+
+_ALONE_VI = "không; chỉ một trong scanner2, voice, modem đi cùng scanner được"
+_ALONE_EN = "none; only one of scanner2, voice and modem can go beside scanner"
+
+
+def parse_board(text: str, name: str) -> Board:
+    """Check a description (TOML text) that must call itself `name`; UserError names the first thing wrong in it."""
+    reading = _Reading(text, name)
+    if reading.data.pop("name", None) != name:
+        raise reading.wrong(f"'name' phải là '{name}'", f"'name' must be '{name}'")
+    chip = reading.choice("chip", set(CHIPS))
+    pinout = reading.pinout(chip)
+    for section in reading.data:
+        if section not in SECTIONS:
+            raise reading.wrong(f"không biết mục '{section}'", f"unknown section '{section}'")
+    for section in REQUIRED:
+        if section not in reading.data:
+            raise reading.wrong(f"thiếu mục [{section}]", f"section [{section}] is missing")
+    parts = {section: reading.part(section, pinout) for section in SECTIONS if section in reading.data}
+    for pin, to in pinout.wired.items():
+        section, _, member = to.partition(".")
+        if member in SECTIONS.get(section, {}) and parts.get(section, {}).get(member) != pin:
+            raise reading.wrong(f"[wired] {pin} là '{to}', mục ấy nói khác", f"[wired] {pin} is '{to}', but {to} is not {pin}")
+    constants = {
+        f"{section}_{member}".upper(): value for section, part in parts.items() for member, value in part.items()
+    }
+    return Board(name=name, chip=chip, parts=parts, constants=constants, pinout=pinout)
 
 
 def board_source(board: Board) -> str:
