@@ -7,6 +7,8 @@ from micropython import const
 
 _DRIFT_PPM = const(50)
 _EVERY_MS = const(6 * 3600 * 1000)
+# How far a source (of a CLOCK record: RTC chip, NTP, collector, modem, technician) is believed where two contradict.
+_TRUST = b"\0\2\3\4\1\4"
 
 
 async def happens(event, ms):
@@ -18,10 +20,18 @@ async def happens(event, ms):
     return True
 
 
-class Clock:
-    """Ticks wrap after 12.4 days, so uptime_ms() is to be called daily at least; the supervisor does so all the time."""
+def civil(unix_s):
+    """(year, month, day, hour, minute, second, weekday from Monday 0, …) in UTC; time.gmtime() starts in 2000 on the ESP32."""
+    return time.gmtime(unix_s - (0 if time.gmtime(0)[0] == 1970 else 946684800))
 
-    def __init__(self):
+
+class Clock:
+    """`adjust(unix_s)` sets the chip's own clock, by which TLS checks dates, or is None.
+
+    Ticks wrap after 12.4 days, so uptime_ms() is to be called daily at least; the supervisor does so all the time."""
+
+    def __init__(self, adjust=None):
+        self._adjust = adjust
         self._last = time.ticks_ms()
         self._uptime_ms = 0
         self._read_ms = 0  # uptime of the reading that holds
@@ -46,11 +56,11 @@ class Clock:
         return self._unix_ms + age, self._error_ms + age * _DRIFT_PPM // 1000000 + 1
 
     def reading(self, unix_ms, error_ms, source):
-        """Take a reading when it is better than what is known, or contradicts it."""
+        """Take a reading when it is better than what is known, or contradicts it and is believed more."""
         if self.known():
             now, error = self.now()
             jump = abs(unix_ms - now) > error + error_ms
-            if not jump and error_ms >= error:
+            if _TRUST[source] < _TRUST[self.source] if jump else error_ms >= error:
                 return
             if jump:
                 self._written_ms = None
@@ -58,6 +68,8 @@ class Clock:
         self._error_ms = error_ms
         self._read_ms = self.uptime_ms()
         self.source = source
+        if self._adjust:
+            self._adjust(unix_ms // 1000)
 
     def record_due(self):
         """True when a CLOCK record is to be written: time is first known, jumped, or six hours have passed."""

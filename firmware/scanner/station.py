@@ -45,6 +45,7 @@ class Station:
         self._shipper = None
         self._supervisor = None
         self._links = None
+        self._kept = None
         self.recorded = asyncio.Event()  # set when there is something to send
         self._cards = cards
         self._rules = rules
@@ -64,12 +65,13 @@ class Station:
         self._fill = 0  # percent of the journal that takes nothing new
         self._untold = []
 
-    def connect(self, reader, shipper, supervisor, links):
-        """The parts whose state the station shows and reports."""
+    def connect(self, reader, shipper, supervisor, links, kept):
+        """The parts whose state the station shows and reports; `kept` is saved in a turn of the chores."""
         self._reader = reader
         self._shipper = shipper
         self._supervisor = supervisor
         self._links = links
+        self._kept = kept
 
     # The path of a scan
 
@@ -174,6 +176,8 @@ class Station:
         ]
         if rssi is not None:
             pairs += [(5, self._links.kind), (6, rssi)]
+        if self._kept.set_s:
+            pairs.append((15, self._kept.drift))
         if self._append(records.health(self._plain, 0, now, pairs), journal.TELEMETRY):
             self._health_ms = now
 
@@ -278,6 +282,8 @@ class Station:
             if turn:
                 if ring.wants_erase(rank):
                     await self._gate(turn, ring.prepare, rank)
+                elif self._kept.due():
+                    await self._gate(turn, self._kept.save)
                 self._write_untold()
                 self._write_clock()
                 self._write_health()

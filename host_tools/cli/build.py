@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = _load_json(args.config)
     identity = load_identity(args.identity)
-    bundle = compile_bundle(args.firmware, args.board)
+    bundle = compile_bundle(args.firmware, args.board, _built_s())
     check_config(args.firmware, config)
     image = assemble(bundle, config, identity, args.flash_size * MIB)
     _write_private(args.output, image)
@@ -66,6 +67,12 @@ def run(args: argparse.Namespace) -> int:
     print(say(f".mpy: {len(modules)} mô-đun, {total} byte", f".mpy: {len(modules)} modules, {total} bytes"))
     print(say(f"bo mạch {identity.device_id.hex()}: {args.output}", f"board {identity.device_id.hex()}: {args.output}"))
     return EXIT_OK
+
+
+def _built_s() -> int:
+    """UTC of this build; SOURCE_DATE_EPOCH, where it is set, makes two builds of one source the same."""
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return int(given) if given.isdecimal() else int(time.time())
 
 
 def _load_json(path: Path) -> Any:

@@ -36,6 +36,8 @@ FLASH_SIZE = 4 << 20
 COLLECTOR_URL = "http://127.0.0.1:8080"
 # A kill whose moment falls while the supply is away tries again so much later.
 _KILL_SPACING_US = 50_000
+# The firmware of the virtual world is so old when a run begins.
+_BUILT_BEFORE_S = 30 * 86_400
 
 
 class World:
@@ -99,7 +101,12 @@ class World:
             list_key=keys.list_key,
         )
         config = {**plans.DEFAULT_CONFIG, **plan.config}
-        image = assemble(_bundle(firmware, plan.hardware), config, identity, FLASH_SIZE)
+        image = assemble(
+            _bundle(firmware, plan.hardware, self.scenario.start_ms // 1000 - _BUILT_BEFORE_S),
+            config,
+            identity,
+            FLASH_SIZE,
+        )
         if plan.journal_kib:
             image = _with_journal(image, plan.journal_kib * KIB)
         with Store(self.database) as store:
@@ -280,15 +287,15 @@ def _with_journal(image: bytes, size: int) -> bytes:
     return image[:TABLE_OFFSET] + table + image[TABLE_OFFSET + len(table) :]
 
 
-_compiled: dict[tuple[Path, str, bytes], dict[str, bytes]] = {}
+_compiled: dict[tuple[Path, str, int, bytes], dict[str, bytes]] = {}
 
 
-def _bundle(firmware: Path, hardware: str) -> dict[str, bytes]:
+def _bundle(firmware: Path, hardware: str, built_s: int) -> dict[str, bytes]:
     """The compiled firmware, once for each state of its sources."""
     digest = hashlib.sha256()
     for path in sorted(firmware.rglob("*.py")):
         digest.update(path.name.encode() + path.read_bytes())
-    key = (firmware, hardware, digest.digest())
+    key = (firmware, hardware, built_s, digest.digest())
     if key not in _compiled:
-        _compiled[key] = compile_bundle(firmware, hardware)
+        _compiled[key] = compile_bundle(firmware, hardware, built_s)
     return _compiled[key]
