@@ -12,13 +12,12 @@ import identity
 import machine
 import network
 import records
-from clock import Clock, civil, happens
+from clock import Clock, happens
 from drivers.buzzer import Buzzer
 from drivers.lamp import BLUE, RED, Lamp
-from esp32 import NVS, Partition
+from esp32 import Partition
 from journal import seal
 from journal.ring import INCIDENT, TELEMETRY, Ring
-from kept import Kept
 from micropython import const
 from scanner.cards import Cards
 from scanner.signals import Signals
@@ -65,20 +64,9 @@ def _lamp():
     return Lamp([machine.Pin(pin, machine.Pin.OUT) for pin in (board.LAMP_RED, board.LAMP_GREEN, board.LAMP_BLUE)])
 
 
-def _part(name):
-    """A module that only this board or its config asks for: what is not asked for is not loaded."""
-    return __import__(name, None, None, ("make",))
-
-
 async def _serve(rtc):
     """Build the board's parts, start its tasks, and supervise them for ever."""
-
-    def adjust(unix_s):
-        date = civil(unix_s)
-        rtc.datetime(date[:3] + (date[6],) + date[3:6] + (0,))
-
-    clock = Clock(adjust)
-    kept = Kept(NVS("chot"), clock)
+    clock = Clock()
     buzzer = Buzzer(machine.PWM(machine.Pin(board.BUZZER_PIN), freq=1000, duty_u16=0))
     signals = Signals(_lamp(), buzzer)
     lamp_task = asyncio.create_task(signals.run(lambda: None))
@@ -108,24 +96,16 @@ async def _serve(rtc):
     uart = machine.UART(
         board.SCANNER_UART, baudrate=9600, tx=board.SCANNER_TX, rx=board.SCANNER_RX, rxbuf=_UART_BUFFER_BYTES
     )
-    reader = _part("drivers." + settings.scanner).make(uart, station.on_payload, station.on_fail, settings, None)
+    driver = __import__("drivers." + settings.scanner, None, None, ("make",))  # only the one that is asked for is loaded
+    reader = driver.make(uart, station.on_payload, station.on_fail, settings, None)
 
     def report(line):
         station.tell(TELEMETRY, records.note, records.ERROR, line)
 
-    chip = cellular = budget = None
-    if settings.clock_chip != "none" and hasattr(board, "I2C_SCL"):
-        chip = _part("drivers." + settings.clock_chip).make(board, machine, clock, kept, board.BUILT_S)
-    adjust(max(board.BUILT_S, kept.time_s, chip and chip.read() or 0))
-    ways = []
-    for kind in settings.links:
-        if kind == "wifi":
-            ways += [Wifi(wlan, each) for each in settings.wifi]
-        elif settings.cellular and hasattr(board, "MODEM_UART"):
-            uplink = _part("uplink.cellular")
-            cellular = uplink.make(board, machine, network.PPP, settings.cellular, board.BUILT_S, clock.reading, report)
-            budget = uplink.budget(settings.cellular, kept, clock)
-            ways.append(cellular)
+    ways = [Wifi(wlan, each) for each in settings.wifi]
+    tasks, budget = (), None
+    if settings.cellular or settings.ntp or settings.clock_chip != "none":
+        tasks, budget = __import__("fitting").fit(settings, ways, clock, station, random, report)
     links = Links(ways, clock.uptime_ms, budget)
     shipper = Shipper(
         ring, me, Http(me.collector_url), links.up, clock, random, station.recorded, settings.heartbeat_s * 1000
@@ -139,7 +119,7 @@ async def _serve(rtc):
 
     watchdog = machine.WDT(timeout=_WATCHDOG_MS)
     supervisor = Supervisor(clock.uptime_ms, watchdog.feed, report, crash)
-    station.connect(reader, shipper, supervisor, links, kept)
+    station.connect(reader, shipper, supervisor, links)
     if problem:
         print(problem)
     if changed or problem:
@@ -151,13 +131,8 @@ async def _serve(rtc):
     supervisor.add("scanner", reader.run, 30000)
     supervisor.add("station", lambda pulse: station.run(new_epoch, pulse), 20000)
     supervisor.add("links", links.run, 30000)
-    if cellular:
-        supervisor.add("cellular", cellular.run, 60000)
-    if chip:
-        supervisor.add("clock", chip.run, 150000)
-    if settings.ntp:
-        ntp = _part("uplink.ntp").make(settings.ntp.decode(), links, clock, random, board.BUILT_S)
-        supervisor.add("ntp", ntp.run, 60000)
+    for name, run, limit_ms in tasks:
+        supervisor.add(name, run(links), limit_ms)
     supervisor.add("uplink", shipper.run, settings.heartbeat_s * 1000 + _UPLINK_MS)
     print(boot[1], board.NAME)
     gc.collect()

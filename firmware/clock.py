@@ -20,18 +20,10 @@ async def happens(event, ms):
     return True
 
 
-def civil(unix_s):
-    """(year, month, day, hour, minute, second, weekday from Monday 0, …) in UTC; time.gmtime() starts in 2000 on the ESP32."""
-    return time.gmtime(unix_s - (0 if time.gmtime(0)[0] == 1970 else 946684800))
-
-
 class Clock:
-    """`adjust(unix_s)` sets the chip's own clock, by which TLS checks dates, or is None.
+    """Ticks wrap after 12.4 days, so uptime_ms() is to be called daily at least; the supervisor does so all the time."""
 
-    Ticks wrap after 12.4 days, so uptime_ms() is to be called daily at least; the supervisor does so all the time."""
-
-    def __init__(self, adjust=None):
-        self._adjust = adjust
+    def __init__(self):
         self._last = time.ticks_ms()
         self._uptime_ms = 0
         self._read_ms = 0  # uptime of the reading that holds
@@ -68,8 +60,6 @@ class Clock:
         self._error_ms = error_ms
         self._read_ms = self.uptime_ms()
         self.source = source
-        if self._adjust:
-            self._adjust(unix_ms // 1000)
 
     def record_due(self):
         """True when a CLOCK record is to be written: time is first known, jumped, or six hours have passed."""

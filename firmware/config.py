@@ -72,17 +72,9 @@ def _networks(value, name):
         if "password" in network:
             _text(network["password"], here + ".password", 8, 63)
         if "static" in network:
-            _addresses(network["static"], here + ".static")
+            good = isinstance(network["static"], list) and [str(part).count(".") for part in network["static"]] == [3] * 4
+            _need(good, here + ".static", "own address, mask, gateway, DNS server")
         _need(isinstance(network.get("metered", False), bool), here + ".metered", "true or false")
-
-
-def _addresses(value, name):
-    """Own address, mask, gateway, DNS server."""
-    good = isinstance(value, list) and len(value) == 4
-    for address in value if good else ():
-        parts = address.split(".") if isinstance(address, str) else ()
-        good = good and len(parts) == 4 and all([part.isdigit() and int(part) < 256 for part in parts])
-    _need(good, name, "own address, mask, gateway, DNS server")
 
 
 def _check(member, value, schema, name):

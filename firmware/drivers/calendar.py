@@ -1,4 +1,6 @@
-"""Calendar dates, as clock chips and modems tell them, into seconds."""
+"""Calendar dates, as clock chips and modems tell them, into seconds and back."""
+
+import time
 
 
 def unix_s(year, month, day, hour, minute, second):
@@ -10,3 +12,8 @@ def unix_s(year, month, day, hour, minute, second):
     else:
         days += (month - 1) * 31
     return 946684800 + ((days * 24 + hour) * 60 + minute) * 60 + second
+
+
+def civil(unix_s):
+    """(year, month, day, hour, minute, second, weekday from Monday 0, …) in UTC; time.gmtime() starts in 2000 on the ESP32."""
+    return time.gmtime(unix_s - (0 if time.gmtime(0)[0] == 1970 else 946684800))

@@ -3,8 +3,7 @@
 import asyncio
 import time
 
-from clock import civil
-from drivers.calendar import unix_s
+from drivers.calendar import civil, unix_s
 from micropython import const
 
 _ADDRESS = const(0x68)
@@ -57,6 +56,10 @@ class Ds3231:
             return None
         self.state = 1
         return found
+
+    def health(self):
+        """Pairs for HEALTH: the drift that was measured."""
+        return [(15, self._kept.drift)] if self._kept.drift else []
 
     async def edge(self):
         """(UTC in ms, error ± ms) from the turn of a second, or None."""

@@ -14,6 +14,8 @@ _SILENCE_MS = const(3000)  # no card for so long: the flash gate is open
 # The module pauses 1 s between reads. The beep is over after the first, an erase of 0.4 s may begin until the second.
 _AFTER_VERDICT_MS = const(350)
 _PAUSE_ENDS_MS = const(500)
+_HOLD_TRIES = const(30)  # a module that does not confirm for so long is not waited for
+_HOLD_AGAIN_MS = const(100)
 _LONG_AGO_MS = const(-0x20000000)
 # Share of the journal, in percent, from which on the lamp and a HEALTH record give warning.
 _FILLING = const(80)
@@ -45,7 +47,7 @@ class Station:
         self._shipper = None
         self._supervisor = None
         self._links = None
-        self._kept = None
+        self.extras = []  # functions that give more pairs for HEALTH
         self.recorded = asyncio.Event()  # set when there is something to send
         self._cards = cards
         self._rules = rules
@@ -65,13 +67,12 @@ class Station:
         self._fill = 0  # percent of the journal that takes nothing new
         self._untold = []
 
-    def connect(self, reader, shipper, supervisor, links, kept):
-        """The parts whose state the station shows and reports; `kept` is saved in a turn of the chores."""
+    def connect(self, reader, shipper, supervisor, links):
+        """The parts whose state the station shows and reports."""
         self._reader = reader
         self._shipper = shipper
         self._supervisor = supervisor
         self._links = links
-        self._kept = kept
 
     # The path of a scan
 
@@ -176,8 +177,8 @@ class Station:
         ]
         if rssi is not None:
             pairs += [(5, self._links.kind), (6, rssi)]
-        if self._kept.set_s:
-            pairs.append((15, self._kept.drift))
+        for extra in self.extras:
+            pairs += extra()
         if self._append(records.health(self._plain, 0, now, pairs), journal.TELEMETRY):
             self._health_ms = now
 
@@ -211,6 +212,24 @@ class Station:
             self._shipper.new_epoch(epoch)
             old.zero()
         return epoch
+
+    # What stops the CPU for others' sake
+
+    def silence_ms(self):
+        """How long ago the last card was answered."""
+        return self._clock.uptime_ms() - self._scanned_ms
+
+    async def hold(self, work):
+        """The value of `work()`, which stops the CPU for up to a third of a second: run while the module reads nothing."""
+        done = []
+        for _ in range(_HOLD_TRIES):
+            if not self._reader.reading():
+                break
+            await self._reader.hold(lambda: done.append(work()))
+            if done:
+                return done[0]
+            await asyncio.sleep_ms(_HOLD_AGAIN_MS)
+        return work()
 
     # Chores
 
@@ -282,8 +301,6 @@ class Station:
             if turn:
                 if ring.wants_erase(rank):
                     await self._gate(turn, ring.prepare, rank)
-                elif self._kept.due():
-                    await self._gate(turn, self._kept.save)
                 self._write_untold()
                 self._write_clock()
                 self._write_health()

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from clock import civil, happens
+from clock import happens
+from drivers.calendar import civil
 from drivers.modem import PROFILES, Modem
 from micropython import const
 

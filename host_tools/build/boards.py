@@ -214,7 +214,7 @@ def parse_board(text: str, name: str) -> Board:
 
 
 def board_source(board: Board, built_s: int = 0) -> str:
-    """The text of firmware/board.py: constants only. `built_s` is UTC of the build: no board's clock is before it."""
+    """The text of firmware/board.py: constants only. `built_s` is when, UTC since 1970: no clock is right that says less."""
     lines = [
         f'"""Pins and parts of the board {board.name}; made from hardware/boards/{board.name}.toml, not by hand."""',
         "",

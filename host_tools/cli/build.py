@@ -16,6 +16,7 @@ from host_tools.text import say
 SUMMARY = ("tạo ảnh flash cho một bo mạch", "make the flash image of one board")
 EXAMPLE = "chot build --board esp32-devkitc --config config.json --identity identity.json --output flash.bin"
 
+DAY_S = 86_400
 _FIRMWARE_DIR = Path(__file__).resolve().parents[2] / "firmware"
 
 
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = _load_json(args.config)
     identity = load_identity(args.identity)
-    bundle = compile_bundle(args.firmware, args.board, _built_s())
+    bundle = compile_bundle(args.firmware, args.board, int(time.time()) // DAY_S * DAY_S)
     check_config(args.firmware, config)
     image = assemble(bundle, config, identity, args.flash_size * MIB)
     _write_private(args.output, image)
@@ -67,12 +68,6 @@ def run(args: argparse.Namespace) -> int:
     print(say(f".mpy: {len(modules)} mô-đun, {total} byte", f".mpy: {len(modules)} modules, {total} bytes"))
     print(say(f"bo mạch {identity.device_id.hex()}: {args.output}", f"board {identity.device_id.hex()}: {args.output}"))
     return EXIT_OK
-
-
-def _built_s() -> int:
-    """UTC of this build; SOURCE_DATE_EPOCH, where it is set, makes two builds of one source the same."""
-    given = os.environ.get("SOURCE_DATE_EPOCH", "")
-    return int(given) if given.isdecimal() else int(time.time())
 
 
 def _load_json(path: Path) -> Any:

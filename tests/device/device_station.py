@@ -79,13 +79,6 @@ class Wire:
         return -60
 
 
-class Memory:
-    set_s = 0
-
-    def due(self):
-        return False
-
-
 class Watch:
     longest_loop_ms = 7
 
@@ -106,7 +99,7 @@ class Door:
         )
         self.station.begin(boot.epoch, 1)
         self.reader, self.shipper = Reader(), Shipper()
-        self.station.connect(self.reader, self.shipper, Watch(), Wire(), Memory())
+        self.station.connect(self.reader, self.shipper, Watch(), Wire())
 
     def open(self):
         self.ring.prepare()
