@@ -29,7 +29,6 @@ from host_tools.simulator.runtime import Runtime
 from host_tools.simulator.scenario import Fault, Scenario
 from host_tools.simulator.serial_module import DECODE_US
 
-FLASH_SIZE = 4 << 20
 COLLECTOR_URL = "http://127.0.0.1:8080"
 # A kill whose moment falls while the supply is away tries again so much later.
 _KILL_SPACING_US = 50_000
@@ -51,7 +50,7 @@ class World:
         self._start_collector()
         self.runtime = Runtime(directory / "stand-ins", heap=scenario.heap)
         self.checkpoints: dict[str, Checkpoint] = {}
-        self._lasting: Counter[tuple[str, str]] = Counter()
+        self._lasting: Counter[tuple[str, str, int]] = Counter()
         try:
             for index, plan in enumerate(scenario.boards):
                 self._add(index, plan, firmware)
@@ -96,7 +95,7 @@ class World:
             list_key=keys.list_key,
         )
         config = {**plans.DEFAULT_CONFIG, **plan.config}
-        image = assemble(_bundle(firmware, plan.hardware), config, identity, FLASH_SIZE)
+        image = assemble(_bundle(firmware, plan.hardware), config, identity, plan.flash_mib << 20)
         if plan.journal_kib:
             image = _with_journal(image, plan.journal_kib * KIB)
         with Store(self.database) as store:
@@ -168,16 +167,17 @@ class World:
                     self.kernel.at(fault.at_ms * 1000, functools.partial(self._strike, fault, checkpoint))
 
     def _plan_lasting(self, fault: Fault, checkpoint: Checkpoint) -> None:
-        change = functools.partial(self._change_lasting, fault.kind, checkpoint)
+        change = functools.partial(self._change_lasting, fault, checkpoint)
         self.kernel.at(fault.at_ms * 1000, lambda: change(1))
         if fault.for_ms:
             end_us = (fault.at_ms + fault.for_ms) * 1000
             self.kernel.at(end_us, lambda: change(-1))
 
-    def _change_lasting(self, kind: str, checkpoint: Checkpoint, by: int) -> None:
+    def _change_lasting(self, fault: Fault, checkpoint: Checkpoint, by: int) -> None:
         """One more or one less: of two that overlap, the end of one is not the end of the other."""
-        self._lasting[checkpoint.plan.name, kind] += by
-        _set_lasting(kind, checkpoint, self._lasting[checkpoint.plan.name, kind] > 0)
+        key = (checkpoint.plan.name, fault.kind, fault.reader)
+        self._lasting[key] += by
+        _set_lasting(fault, checkpoint, self._lasting[key] > 0)
 
     def _plan_kills(self, fault: Fault, checkpoint: Checkpoint) -> None:
         """`count` power cuts at seeded moments between `at_ms` and `to_ms`, each after the supply is back."""
@@ -204,27 +204,28 @@ class World:
         following()
 
     def _strike(self, fault: Fault, checkpoint: Checkpoint) -> None:
+        reader = checkpoint.readers[fault.reader]
         if fault.kind == "power_cut":
             checkpoint.power_cut(fault.off_ms * 1000)
         elif fault.kind == "power_cut_in_program":
             cut = functools.partial(checkpoint.power_cut, fault.off_ms * 1000)
             checkpoint.board.plan_cut(PlannedCut(cut, share=fault.share, skip=fault.program))
         elif fault.kind == "module_reboot":
-            checkpoint.module.reboot()
+            reader.module.reboot()
         elif fault.kind == "module_factory":
-            checkpoint.module.factory_reset()
+            reader.module.factory_reset()
         elif fault.kind == "module_babble":
-            checkpoint.module.babble(bytes.fromhex(fault.hex))
+            reader.module.babble(bytes.fromhex(fault.hex))
         elif fault.kind == "uart_bytes":
-            checkpoint.line.device_sends(bytes.fromhex(fault.hex), checkpoint.module.baud)
+            reader.line.device_sends(bytes.fromhex(fault.hex), reader.module.baud)
         elif fault.kind == "noise":
-            checkpoint.line.device_sends(self._rng.randbytes(fault.size), checkpoint.module.baud)
+            reader.line.device_sends(self._rng.randbytes(fault.size), reader.module.baud)
         elif fault.kind == "ctrl_c":
             checkpoint.board.interrupt()
 
 
-def _set_lasting(kind: str, checkpoint: Checkpoint, on: bool) -> None:
-    link = checkpoint.link
+def _set_lasting(fault: Fault, checkpoint: Checkpoint, on: bool) -> None:
+    kind, link = fault.kind, checkpoint.link
     if kind == "wifi_down":
         link.station.set_access_point(not on)
     elif kind == "black_hole":
@@ -234,7 +235,7 @@ def _set_lasting(kind: str, checkpoint: Checkpoint, on: bool) -> None:
     elif kind == "portal":
         link.portal = on
     elif kind == "module_cut_off":
-        checkpoint.module.cut_off = on
+        checkpoint.readers[fault.reader].module.cut_off = on
     elif kind == "forged":
         link.forging = on
     elif kind in ("collector_down", "collector_restart"):
