@@ -15,7 +15,8 @@ _CELLULAR = {
     "metered": (True,),
     "budget_mb": (0, 0, 1000000),
 }
-# Setting: its default first. A number's limits follow it, a word's alternatives, a list's words, an object's members.
+# Setting: its default first. A number's limits follow it, a word's alternatives, a list's words if not all stand in it, an
+# object's members.
 _SCHEMA = {
     "version": (0, 0, 0x3FFFFFFF),
     "wifi": ([],),
@@ -23,12 +24,18 @@ _SCHEMA = {
     "record_repeats": (False,),
     "journal_full": ("refuse", "overwrite"),
     "scanner": ("gm65", "auto", "ssi", "newland", "line"),
+    "exit_scanner": ("none", "gm65", "auto", "ssi", "newland", "line"),
     "line_baud": (9600, 1200, 115200),
     "line_gap_ms": (60, 20, 1000),
     "line_suffix": (b"\r",),
     "line_start": (b"",),
     "line_stop": (b"",),
     "cards": (["qrqg", "cccd", "bhyt", "passes"],),
+    "other_codes": ("record", "refuse"),
+    "hours": ([],),
+    "utc_offset_min": (420, -720, 840),
+    "lists": ([], "deny", "allow"),
+    "most_inside": (0, 0, 9999),
     "links": (["wifi", "cellular"],),
     "cellular": ({}, _CELLULAR),
     "ntp": (b"",),
@@ -77,6 +84,17 @@ def _networks(value, name):
         _need(isinstance(network.get("metered", False), bool), here + ".metered", "true or false")
 
 
+def _hours(value):
+    if value:
+        from scanner.hours import parse as span  # in the image always, on the heap only where there are hours
+
+        for i, text in enumerate(value):
+            try:
+                span(text)
+            except (ValueError, AttributeError):
+                raise ConfigError("hours[%d]: like 07:30-17:00, or 1-5 07:30-17:00 for Monday to Friday" % i)
+
+
 def _check(member, value, schema, name):
     """Check one setting, `name` in full; raises ConfigError."""
     _need(member in schema, name, "not a setting")
@@ -99,9 +117,12 @@ def _check(member, value, schema, name):
         _need(isinstance(value, list) and len(value) <= 8, name, "a list of at most 8")
         if name == "wifi":
             _networks(value, name)
+        elif name == "hours":
+            _hours(value)
         else:
+            words = rule[1:] or default
             for i, word in enumerate(value):
-                _need(word in default, "%s[%d]" % (name, i), "one of " + ", ".join(default))
+                _need(word in words, "%s[%d]" % (name, i), "one of " + ", ".join(words))
 
 
 def parse(text):
@@ -113,7 +134,9 @@ def parse(text):
     _need(isinstance(members, dict), "config", "an object")
     for name in members:
         _check(name, members[name], _SCHEMA, name)
-    return Config(members)
+    config = Config(members)
+    _need(config.exit_scanner != "none" or not config.most_inside, "most_inside", "needs an exit_scanner")
+    return config
 
 
 def _read(path):

@@ -73,7 +73,7 @@ class Line(Module):
         return self._alive()
 
 
-def make(uart, on_payload, on_fail, settings, trigger):
+def make(uart, on_payload, on_fail, settings, trigger, number):
     """The reader of a module that nothing is known of but what config says."""
     profile = (
         (settings.line_baud,),

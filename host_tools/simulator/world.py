@@ -32,7 +32,6 @@ from host_tools.simulator.scenario import Fault, Scenario
 from host_tools.simulator.serial_module import DECODE_US
 from host_tools.simulator.wifi import AccessPoint
 
-FLASH_SIZE = 4 << 20
 COLLECTOR_URL = "http://127.0.0.1:8080"
 # A kill whose moment falls while the supply is away tries again so much later.
 _KILL_SPACING_US = 50_000
@@ -56,7 +55,7 @@ class World:
         self._start_collector()
         self.runtime = Runtime(directory / "stand-ins", heap=scenario.heap)
         self.checkpoints: dict[str, Checkpoint] = {}
-        self._lasting: Counter[tuple[str, str]] = Counter()
+        self._lasting: Counter[tuple[str, str, int, str]] = Counter()
         try:
             for index, plan in enumerate(scenario.boards):
                 self._add(index, plan, firmware)
@@ -101,12 +100,8 @@ class World:
             list_key=keys.list_key,
         )
         config = {**plans.DEFAULT_CONFIG, **plan.config}
-        image = assemble(
-            _bundle(firmware, plan.hardware, self.scenario.start_ms // 1000 - _BUILT_BEFORE_S),
-            config,
-            identity,
-            FLASH_SIZE,
-        )
+        bundle = _bundle(firmware, plan.hardware, self.scenario.start_ms // 1000 - _BUILT_BEFORE_S)
+        image = assemble(bundle, config, identity, plan.flash_mib << 20)
         if plan.journal_kib:
             image = _with_journal(image, plan.journal_kib * KIB)
         with Store(self.database) as store:
@@ -186,9 +181,9 @@ class World:
 
     def _change_lasting(self, fault: Fault, checkpoint: Checkpoint, by: int) -> None:
         """One more or one less: of two that overlap, the end of one is not the end of the other."""
-        name = checkpoint.plan.name, fault.kind + fault.ssid
-        self._lasting[name] += by
-        _set_lasting(fault, checkpoint, self._lasting[name] > 0)
+        key = (checkpoint.plan.name, fault.kind, fault.reader, fault.ssid)
+        self._lasting[key] += by
+        _set_lasting(fault, checkpoint, self._lasting[key] > 0)
 
     def _plan_kills(self, fault: Fault, checkpoint: Checkpoint) -> None:
         """`count` power cuts at seeded moments between `at_ms` and `to_ms`, each after the supply is back."""
@@ -215,21 +210,22 @@ class World:
         following()
 
     def _strike(self, fault: Fault, checkpoint: Checkpoint) -> None:
+        reader = checkpoint.readers[fault.reader]
         if fault.kind == "power_cut":
             checkpoint.power_cut(fault.off_ms * 1000)
         elif fault.kind == "power_cut_in_program":
             cut = functools.partial(checkpoint.power_cut, fault.off_ms * 1000)
             checkpoint.board.plan_cut(PlannedCut(cut, share=fault.share, skip=fault.program))
         elif fault.kind == "module_reboot":
-            checkpoint.module.reboot()
+            reader.module.reboot()
         elif fault.kind == "module_factory":
-            checkpoint.module.factory_reset()
+            reader.module.factory_reset()
         elif fault.kind == "module_babble":
-            checkpoint.module.babble(bytes.fromhex(fault.hex))
+            reader.module.babble(bytes.fromhex(fault.hex))
         elif fault.kind == "uart_bytes":
-            checkpoint.line.device_sends(bytes.fromhex(fault.hex), checkpoint.module.baud)
+            reader.line.device_sends(bytes.fromhex(fault.hex), reader.module.baud)
         elif fault.kind == "noise":
-            checkpoint.line.device_sends(self._rng.randbytes(fault.size), checkpoint.module.baud)
+            reader.line.device_sends(self._rng.randbytes(fault.size), reader.module.baud)
         elif fault.kind == "ctrl_c":
             checkpoint.board.interrupt()
         elif fault.kind == "board_reset" and checkpoint.board.state != OFF:
@@ -251,7 +247,7 @@ def _set_lasting(fault: Fault, checkpoint: Checkpoint, on: bool) -> None:
     elif kind == "portal":
         link.portal = on
     elif kind == "module_cut_off":
-        checkpoint.module.cut_off = on
+        checkpoint.readers[fault.reader].module.cut_off = on
     elif kind == "forged":
         link.forging = on
     elif kind in ("collector_down", "collector_restart"):

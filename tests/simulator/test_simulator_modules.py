@@ -44,7 +44,7 @@ def on_fail():
     print("fail", time.ticks_ms())
 
 uart = machine.UART(1, baudrate=9600, tx=17, rx=16, rxbuf=4096)
-reader = make(uart, on_payload, {on_fail}, Settings, None)
+reader = make(uart, on_payload, {on_fail}, Settings, None, 0)
 
 async def watch():
     before = None
@@ -66,7 +66,14 @@ async def main():
 asyncio.run(main())
 """
 WAIT = "pass"
-HOLD = "await asyncio.sleep_ms(8000)\n    await reader.hold(lambda: time.sleep_ms(400))\n    print('held')"
+HOLD = """await asyncio.sleep_ms(8000)
+    if await reader.stop():
+        time.sleep_ms(400)
+    await reader.go()
+    print('held')"""
+SAVE = """while not reader.unsaved():
+        await asyncio.sleep_ms(100)
+    reader.save()"""
 
 
 class Stage:
@@ -356,7 +363,7 @@ def test_long_codes_and_short_ones(stage: Callable[..., Stage]) -> None:
 
 
 def test_another_module_is_found_and_remembered(stage: Callable[..., Stage]) -> None:
-    board = stage("auto", kind="ssi")
+    board = stage("auto", kind="ssi", work=SAVE + "\n    await asyncio.sleep_ms(10000)\n    " + SAVE)
     board.run(5000)
     first = board.show(1)
     new = LineModule(

@@ -26,7 +26,7 @@ clock = Clock()
 clock._uptime_ms = UPTIME_MS
 ring = Ring(flash, bytes(8), False, bytes)
 ring.recover()
-rules = Rules(settings.repeat_window_s * 1000)
+rules = Rules(settings.repeat_window_s * 1000, True)
 station = Station(ring, Cards(settings.cards), rules, signals, clock, settings, (1, "0.1.0 micropython 1.28.0 esp32"))
 epoch = seal.Epoch(bytes(range(32)), bytes(range(80)))
 station.begin(epoch, 1)
