@@ -78,16 +78,20 @@ def _reader(number, kind, port, station, settings):
 def _rules(settings, clock, me):
     """(rules of config, lines about what they miss); what no rule asks for is not loaded."""
     missing = []
-    is_open = lists = None
+    is_open = denied = allowed = None
     if settings.hours:
         hours = __import__("scanner.hours", None, None, ("Hours",))
         is_open = hours.Hours(settings.hours, clock, settings.utc_offset_min).open
     if settings.lists:
         module = __import__("scanner.lists", None, None, ("Lists",))
-        lists = module.Lists(_partition("lists"), me.list_key, settings.lists)
-        missing = ["lists: no %s list in force" % name for name in lists.missing()]
+        lists = module.Lists(_partition("lists"), me.list_key)
+        for name, kind in (("deny", module.DENY), ("allow", module.ALLOW)):
+            if name in settings.lists and not lists.kind & kind:
+                missing.append("lists: no %s list in force" % name)
+        denied = lists.denied if "deny" in settings.lists else None
+        allowed = lists.allowed if "allow" in settings.lists else None
     texts = settings.other_codes == "record"
-    return Rules(settings.repeat_window_s * 1000, texts, is_open, lists, settings.most_inside), missing
+    return Rules(settings.repeat_window_s * 1000, texts, is_open, denied, allowed, settings.most_inside), missing
 
 
 async def _serve(rtc):
@@ -123,7 +127,7 @@ async def _serve(rtc):
     readers = [_reader(0, settings.scanner, (board.SCANNER_UART, board.SCANNER_TX, board.SCANNER_RX), station, settings)]
     if settings.exit_scanner != "none":
         if hasattr(board, "SCANNER2_UART"):
-            pins = (board.SCANNER2_UART, board.SCANNER2_TX, board.SCANNER2_RX)
+            pins = (board.SCANNER2_UART, board.SCANNER2_TX, board.SCANNER2_RX)  # type: ignore[attr-defined]
             readers.append(_reader(1, settings.exit_scanner, pins, station, settings))
         else:
             missing.append("exit_scanner: this board has no place for it")

@@ -134,9 +134,9 @@ def parse(text):
     _need(isinstance(members, dict), "config", "an object")
     for name in members:
         _check(name, members[name], _SCHEMA, name)
-    config = Config(members)
-    _need(config.exit_scanner != "none" or not config.most_inside, "most_inside", "needs an exit_scanner")
-    return config
+    alone = members.get("exit_scanner", "none") == "none"
+    _need(not (alone and members.get("most_inside")), "most_inside", "needs an exit_scanner")
+    return Config(members)
 
 
 def _read(path):

@@ -22,15 +22,17 @@ class Rules:
     """What config asks of a card at reader 0, the way in; at any other, a way out, a card is only recorded.
 
     `window_ms`: the repeat window, counted from the record. `texts`: whether other codes than cards are recorded.
-    `is_open()`: the hours, or None. `lists`: scanner.lists, or None. `most`: how many may be inside, 0 for any number.
+    `is_open()`: the hours; `denied(scheme, packed)` and `allowed(…)`: the lists; each None where config does not ask it.
+    `most`: how many may be inside, 0 for any number.
     """
 
-    def __init__(self, window_ms, texts, is_open=None, lists=None, most=0):
+    def __init__(self, window_ms, texts, is_open=None, denied=None, allowed=None, most=0):
         self.inside = 0  # how many went in and not out again, since the board has power
         self._window_ms = window_ms
         self._texts = texts
         self._is_open = is_open
-        self._lists = lists
+        self._denied = denied
+        self._allowed = allowed
         self._most = most
         self._keys = [None] * _REMEMBERED
         self._times = [0] * _REMEMBERED
@@ -56,16 +58,15 @@ class Rules:
             return NOT_A_CARD
         if reader:
             return RECORDED
-        lists = self._lists
-        if lists and lists.denied(scheme, packed):
+        if self._denied and self._denied(scheme, packed):
             return DENIED
         if self._is_open and not self._is_open():
             return CLOSED
-        if lists and lists.allowed(scheme, packed) is False:
+        if self._allowed and self._allowed(scheme, packed) is False:
             return NOT_LISTED
         if self._most and self.inside >= self._most:
             return PLACE_FULL
-        return ADMITTED if lists or self._is_open or self._most else RECORDED
+        return ADMITTED if self._is_open or self._denied or self._allowed or self._most else RECORDED
 
     def recorded(self, reader, scheme, packed, verdict, uptime_ms):
         """Remember a card that is now in flash, and who is inside."""

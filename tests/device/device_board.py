@@ -92,9 +92,7 @@ def test_config_good_then_bad_then_gone():
 
 
 def test_config_of_a_door_with_rules():
-    rules = {
-        "hours": ["1-5 07:30-17:00"], "lists": ["deny", "allow"], "most_inside": 30, "exit_scanner": "auto", "other_codes": "refuse",
-    }
+    rules = {"hours": ["1-5 07:30-17:00"], "lists": ["deny", "allow"], "most_inside": 30, "exit_scanner": "auto"}
     settings = config.parse(json.dumps(rules))
     assert [getattr(settings, name) for name in rules] == list(rules.values())
     assert settings.utc_offset_min == 420

@@ -59,40 +59,37 @@ def test_other_codes():
             assert judged(Rules(60000, texts), records.NO_ID, scheme) == verdict.NOT_A_CARD
 
 
-class Lists:
-    def __init__(self, deny=(), allow=None):
-        self.deny, self.allow = deny, allow
-
-    def denied(self, scheme, packed):
-        return packed in self.deny
-
-    def allowed(self, scheme, packed):
-        return None if self.allow is None else packed in self.allow
+def lists(deny=None, allow=None, **more):
+    """Rules with these lists, as the station would ask them."""
+    denied = None if deny is None else lambda scheme, packed: packed in deny
+    allowed = None if allow is None else lambda scheme, packed: packed in allow
+    return Rules(60000, True, None, denied, allowed, **more)
 
 
 def test_lists():
     other = records.id_digits(b"1")
-    assert judged(Rules(0, True, None, Lists([CARD]))) == verdict.DENIED
-    assert judged(Rules(0, True, None, Lists([CARD])), other) == verdict.ADMITTED
-    assert judged(Rules(0, True, None, Lists([], [CARD]))) == verdict.ADMITTED
-    assert judged(Rules(0, True, None, Lists([], [CARD])), other) == verdict.NOT_LISTED
-    assert judged(Rules(0, True, None, Lists([CARD], [CARD]))) == verdict.DENIED, "the deny list comes first"
-    assert judged(Rules(0, True, None, Lists([], None))) == verdict.ADMITTED, "a list that is not there refuses nobody"
+    assert judged(lists([CARD])) == verdict.DENIED
+    assert judged(lists([CARD]), other) == verdict.ADMITTED
+    assert judged(lists(None, [CARD])) == verdict.ADMITTED
+    assert judged(lists(None, [CARD]), other) == verdict.NOT_LISTED
+    assert judged(lists([CARD], [CARD])) == verdict.DENIED, "the deny list comes first"
+    there_is_none = Rules(60000, True, None, lambda *card: None, lambda *card: None)
+    assert judged(there_is_none) == verdict.ADMITTED, "a list that is not there refuses nobody"
 
 
 def test_refusals_are_new_once():
-    lists = Lists([CARD])
-    rules = Rules(60000, True, None, lists)
+    deny = [CARD]
+    rules = lists(deny)
     assert rules.decide(0, 1, CARD, 1000) == (verdict.DENIED, True)
     rules.recorded(0, 1, CARD, verdict.DENIED, 1000)
     assert rules.decide(0, 1, CARD, 4000) == (verdict.DENIED, False), "the same answer, not the same record"
-    lists.deny = ()
+    deny.clear()
     assert rules.decide(0, 1, CARD, 5000) == (verdict.ADMITTED, True), "never taken for admitted before"
 
 
 def test_the_limit_and_the_way_out():
     a, b, c = [records.id_digits(b"%d" % i) for i in range(3)]
-    rules = Rules(60000, True, None, None, 2)
+    rules = Rules(60000, True, most=2)
     assert [enter(rules, card) for card in (a, b, c)] == [verdict.ADMITTED, verdict.ADMITTED, verdict.PLACE_FULL]
     assert rules.inside == 2
     assert enter(rules, a) == verdict.REPEAT, "who is in already is not told that it is full"
@@ -107,7 +104,7 @@ def test_the_limit_and_the_way_out():
 
 
 def test_the_way_out_refuses_nobody():
-    rules = Rules(60000, True, lambda: False, Lists([CARD], []), 1)
+    rules = Rules(60000, True, lambda: False, lambda *card: True, lambda *card: False, 1)
     rules.inside = 1
     assert judged(rules, reader=1) == verdict.RECORDED
     assert judged(rules, records.NO_ID, 10, reader=1) == verdict.NOT_A_CARD

@@ -391,18 +391,10 @@ def test_readers_are_told_apart():
     assert door.station._rules.inside == 1
 
 
-class Listed:
-    """Lists of two cards."""
-
-    def denied(self, scheme, packed):
-        return packed == records.id_digits(b"%018d" % 7)
-
-    def allowed(self, scheme, packed):
-        return packed != records.id_digits(b"%018d" % 8)
-
-
 def test_refused_cards_look_alike_and_are_recorded_once():
-    door = Door(rules=Rules(60000, True, None, Listed())).open()
+    seven, eight = [records.id_digits(b"%018d" % n) for n in (7, 8)]
+    rules = Rules(60000, True, None, lambda scheme, packed: packed == seven, lambda scheme, packed: packed != eight)
+    door = Door(rules=rules).open()
     assert [door.show(1), door.show(7), door.show(7), door.show(8), door.show(8), door.show(1)] == [
         "RECORDED", "STAFF", "STAFF", "STAFF", "STAFF", "REPEAT"
     ]
