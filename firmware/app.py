@@ -99,18 +99,24 @@ async def _serve(rtc):
     driver = __import__("drivers." + settings.scanner, None, None, ("make",))  # only the one that is asked for is loaded
     reader = driver.make(uart, station.on_payload, station.on_fail, settings, None)
     links = Links([Wifi(wlan, network) for network in settings.wifi], clock.uptime_ms)
-    shipper = Shipper(
-        ring, me, Http(me.collector_url), links.up, clock, random, station.recorded, settings.heartbeat_s * 1000
-    )
+
+    def report(line):
+        station.tell(TELEMETRY, records.note, records.ERROR, line)
+
+    tls = None
+    if me.collector_url.startswith("https:"):
+        from uplink.tls import Tls
+
+        tls = Tls(me.authority(), station, clock)
+    http = Http(me.collector_url, links, random, tls, settings.plain_http)
+    beat_ms, wait_ms = settings.heartbeat_s * 1000, settings.metered_wait_s * 1000
+    shipper = Shipper(ring, me, http, links, clock, random, station, beat_ms, wait_ms, report)
     shipper.new_epoch(epoch)
     epoch = None  # this task lives for ever, and the key must not: the next day's takes its place
 
     def crash():
         rtc.memory(_CRASHED)
         machine.reset()
-
-    def report(line):
-        station.tell(TELEMETRY, records.note, records.ERROR, line)
 
     watchdog = machine.WDT(timeout=_WATCHDOG_MS)
     supervisor = Supervisor(clock.uptime_ms, watchdog.feed, report, crash)

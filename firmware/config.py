@@ -22,6 +22,8 @@ _SCHEMA = {
     "cards": (["qrqg", "cccd", "bhyt", "passes"],),
     "heartbeat_s": (60, 5, 3600),
     "health_s": (900, 10, 86400),
+    "metered_wait_s": (60, 0, 3600),
+    "plain_http": (False,),
 }
 
 

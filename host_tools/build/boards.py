@@ -213,13 +213,14 @@ def parse_board(text: str, name: str) -> Board:
     return Board(name=name, chip=chip, parts=parts, constants=constants, pinout=pinout)
 
 
-def board_source(board: Board) -> str:
-    """The text of firmware/board.py: constants only."""
+def board_source(board: Board, built_s: int = 0) -> str:
+    """The text of firmware/board.py: constants only. `built_s` is when, UTC since 1970: no clock is right that says less."""
     lines = [
         f'"""Pins and parts of the board {board.name}; made from hardware/boards/{board.name}.toml, not by hand."""',
         "",
         f'NAME = "{board.name}"',
         f'CHIP = "{board.chip}"',
+        f"BUILT_S = {built_s}",
     ]
     lines += [f"{name} = {value}" for name, value in board.constants.items()]
     return "\n".join(lines) + "\n"

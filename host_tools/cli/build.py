@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from host_tools.text import say
 SUMMARY = ("tạo ảnh flash cho một bo mạch", "make the flash image of one board")
 EXAMPLE = "chot build --board esp32-devkitc --config config.json --identity identity.json --output flash.bin"
 
+DAY_S = 86_400
 _FIRMWARE_DIR = Path(__file__).resolve().parents[2] / "firmware"
 
 
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = _load_json(args.config)
     identity = load_identity(args.identity)
-    bundle = compile_bundle(args.firmware, args.board)
+    bundle = compile_bundle(args.firmware, args.board, int(time.time()) // DAY_S * DAY_S)
     check_config(args.firmware, config)
     image = assemble(bundle, config, identity, args.flash_size * MIB)
     _write_private(args.output, image)
