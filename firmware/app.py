@@ -101,6 +101,7 @@ async def _serve(rtc):
     links = Links([Wifi(wlan, network) for network in settings.wifi], clock.uptime_ms)
 
     def report(line):
+        print(line)
         station.tell(TELEMETRY, records.note, records.ERROR, line)
 
     tls = None

@@ -9,6 +9,8 @@ COLLECTOR_IP, SECOND_IP, IMPOSTOR_IP = "192.168.4.80", "192.168.4.81", "203.0.11
 # What becomes of replies: nothing arrives; each request and reply twice; half of it, then the end; each reply in place of
 # the next one; the first one for ever.
 REPLIES = ("lost", "doubled", "cut", "late", "replayed")
+# What is wrong with the certificate that the collector shows.
+CERTIFICATES = ("other_name", "other_authority", "expired", "future")
 
 
 @dataclass

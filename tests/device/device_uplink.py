@@ -107,7 +107,8 @@ def test_answers():
         status, body, stream = post(OK, size)
         assert (status, body) == (b"200", b"hello") and not stream.closed
     assert bytes(stream.sent) == (
-        b"POST /v1/journal HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/x-chot\r\nContent-Length: 4\r\n\r\nbody"
+        b"POST /v1/journal HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/x-chot\r\n"
+        b"Content-Length: 4\r\n\r\nbody"
     )
     status, body, stream = post(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
     assert (status, body, stream.closed > 0) == (b"413", b"", True), "only the body of a 200 counts"
