@@ -133,6 +133,7 @@ async def _serve(rtc):
             missing.append("exit_scanner: this board has no place for it")
 
     def report(line):
+        print(line)
         station.tell(TELEMETRY, records.note, records.ERROR, line)
 
     ways = [Wifi(wlan, each) for each in settings.wifi]
@@ -140,9 +141,14 @@ async def _serve(rtc):
     if settings.cellular or settings.ntp or settings.clock_chip != "none":
         tasks, budget = __import__("fitting").fit(settings, ways, clock, station, random, report)
     links = Links(ways, clock.uptime_ms, budget)
-    shipper = Shipper(
-        ring, me, Http(me.collector_url), links.up, clock, random, station.recorded, settings.heartbeat_s * 1000
-    )
+    tls = None
+    if me.collector_url.startswith("https:"):
+        from uplink.tls import Tls
+
+        tls = Tls(me.authority(), station, clock)
+    http = Http(me.collector_url, links, random, tls, settings.plain_http)
+    beat_ms, wait_ms = settings.heartbeat_s * 1000, settings.metered_wait_s * 1000
+    shipper = Shipper(ring, me, http, links, clock, random, station, beat_ms, wait_ms, report)
     shipper.new_epoch(epoch)
     epoch = None  # this task lives for ever, and the key must not: the next day's takes its place
 

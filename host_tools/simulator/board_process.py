@@ -363,11 +363,12 @@ class VirtualBoard:
             return
         now_us = self._kernel.now_us
         if op == _ops.OP_RESOLVE:
-            blocked_us, code, address = link.resolve(payload.decode(errors="replace"))
-            self._resume_at(now_us + blocked_us, value=code, payload=address.encode())
+            blocked_us, code, found = link.resolve(payload.decode(errors="replace"))
+            self._resume_at(now_us + blocked_us, value=code, payload=found.encode())
         elif op == _ops.OP_CONNECT:
             ident, port = struct.unpack_from("<BH", payload)
-            self._resume_at(now_us, value=link.connect(ident, port))
+            address = payload[3:].decode(errors="replace")
+            self._resume_at(now_us, value=link.connect(ident, port, address))
         elif op == _ops.OP_WLAN_SCAN:
             seen = [(ssid.encode(), rssi_dbm) for ssid, rssi_dbm in self.access_points_seen()]
             data = b"".join(struct.pack("<Bb", len(ssid), rssi_dbm) + ssid for ssid, rssi_dbm in seen)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from typing import Protocol
 
 from host_tools.simulator.board import _ops
 from host_tools.simulator.costs import CONNECT_TIMEOUT_US, DNS_FAILURE_US, DNS_US, RETRANSMIT_US
-from host_tools.simulator.dns import dns_answer
+from host_tools.simulator.dns import asked_name, dns_answer
+from host_tools.simulator.far_end import Host, Hosts, TlsEnd
 from host_tools.simulator.http_relay import HttpRelay, forged_reply, portal_page
 from host_tools.simulator.kernel import Event, Kernel
 
@@ -21,8 +23,6 @@ DNS_PORT = 53
 SEND_BUFFER_BYTES = 5744
 # Of a datagram, beside what it carries: IP and UDP headers.
 UDP_BYTES = 28
-# Address that any name resolves to.
-COLLECTOR_IP = "192.168.4.80"
 
 
 @dataclass
@@ -54,10 +54,12 @@ class Carrier(Protocol):
 
 @dataclass
 class _Connection:
-    """One TCP connection; `relay` is the real socket to the collector."""
+    """One TCP connection; `relay` is the real socket to the collector, `tls` ends what comes encrypted."""
 
     ident: int
+    host: Host | None = None
     relay: HttpRelay | None = None
+    tls: TlsEnd | None = None
     established: bool = False
     closed: bool = False
     incoming: bytearray = field(default_factory=bytearray)
@@ -69,8 +71,7 @@ class _Connection:
 
 
 class Link:
-    """What lies between one board and the collector at `collector` (host, port); the image calls it `collector_port`.
-    `clock_ms` is virtual UTC; `notify(kind, id, value, wake)` tells the board."""
+    """What lies between one board and `hosts`. `clock_ms` is virtual UTC; `notify(kind, id, value, wake)` tells the board."""
 
     def __init__(
         self,
@@ -79,16 +80,14 @@ class Link:
         options: LinkOptions,
         *,
         carrier: Carrier,
-        collector: tuple[str, int],
-        collector_port: int,
+        hosts: Hosts,
         clock_ms: Callable[[], int],
         notify: Callable[..., None],
     ) -> None:
         self._kernel = kernel
         self._rng = rng
         self.options = options
-        self._collector = collector
-        self._collector_port = collector_port
+        self.hosts = hosts
         self._clock_ms = clock_ms
         self._notify = notify
         self.carrier = carrier
@@ -98,6 +97,10 @@ class Link:
         self.portal = False
         self.forging = False
         self.collector_up = True
+        self.impostor: ssl.SSLContext | None = None  # what a portal shows to whoever begins TLS
+        self.replies = ""  # one of far_end.REPLIES, or as they should be
+        self._kept_reply = b""
+        self.bytes_up = self.bytes_down = 0  # what TCP carried, both ways
         self._connections: dict[int, _Connection] = {}
         # Who answers datagrams, by port: (address asked, datagram) -> answer, or None for silence.
         self.services: dict[int, Callable[[str, bytes], bytes | None]] = {DNS_PORT: self._dns}
@@ -148,30 +151,35 @@ class Link:
             return 0, DNS_FAILED, ""
         if not self.dns_works or not self.passes:
             return DNS_FAILURE_US, DNS_FAILED, ""
-        return DNS_US, 0, COLLECTOR_IP
+        return DNS_US, 0, self.hosts.addresses(host)[0]
 
-    def connect(self, ident: int, port: int) -> int:
+    def connect(self, ident: int, port: int, address: str = "127.0.0.1") -> int:
         """Begin a connection; 0 or the errno of an immediate failure."""
         if not self.carrier.associated:
             return errno.EHOSTUNREACH
         connection = _Connection(ident)
         self._connections[ident] = connection
         connection.timeout = self._kernel.after(CONNECT_TIMEOUT_US, lambda: self._connect_timeout(connection))
-        self._travel(connection, 60, True, lambda: self._syn_arrives(connection, port))
+        self._travel(connection, 60, True, lambda: self._syn_arrives(connection, address, port))
         return 0
 
     def _connect_timeout(self, connection: _Connection) -> None:
         if not connection.established and not connection.closed:
             self._fail(connection, errno.ETIMEDOUT)
 
-    def _syn_arrives(self, connection: _Connection, port: int) -> None:
+    def _syn_arrives(self, connection: _Connection, address: str, port: int) -> None:
         if connection.closed:
             return
-        intercepted = self.portal or self.forging
-        if not intercepted and (port != self._collector_port or not self.collector_up):
+        host = self.hosts.at(address)
+        listens = host is not None and port == host.port and host.up and self.collector_up
+        if not listens and not self.portal and not self.forging:
             self._travel(connection, 60, False, lambda: self._fail(connection, errno.ECONNREFUSED))
             return
-        connection.relay = HttpRelay(self._collector)
+        connection.host = host
+        if host is not None:
+            context = self.impostor if self.portal and host.tls is not None else host.tls
+            connection.tls = None if context is None else TlsEnd(context)
+        connection.relay = HttpRelay(None if host is None else host.collector)
         self._travel(connection, 60, False, lambda: self._established(connection))
 
     def _established(self, connection: _Connection) -> None:
@@ -196,6 +204,7 @@ class Link:
         if connection is not None and not connection.closed:
             connection.unacknowledged_bytes += len(data)
             connection.under_way += 1
+            self.bytes_up += len(data)
             self._travel(connection, len(data), True, lambda: self._server_gets(connection, data))
 
     def receive(self, ident: int, count: int) -> bytes:
@@ -228,25 +237,51 @@ class Link:
         relay = connection.relay
         if relay is None:
             return
+        if connection.tls is not None:
+            data, back = connection.tls.feed(data)
+            self._down(connection, back)
+            if connection.tls.failed:
+                self._travel(connection, 60, False, lambda: self._server_closed(connection))
+                return
         request = relay.feed(data)
         if request is None:
             return
         self.requests += 1
         if self.portal:
             answer, ends = portal_page(), True
-        elif self.forging:
+        elif self.forging or (connection.host is not None and connection.host.forges):
             self.forged += 1
             answer, ends = forged_reply(request, self._clock_ms(), self._rng), True
         elif not self.collector_up:
             self._travel(connection, 60, False, lambda: self._fail(connection, errno.ECONNRESET))
             return
         else:
-            answer, ends = relay.exchange(request)
+            answer, ends = self._astray(*relay.exchange(request), lambda: relay.exchange(request)[0])
         if answer:
-            self._travel(connection, len(answer), False, lambda: self._board_gets(connection, answer))
+            self._down(connection, connection.tls.seal(answer) if connection.tls is not None else answer)
         if ends:
             self._travel(connection, 60, False, lambda: self._server_closed(connection))
         self._forget(connection)
+
+    def _astray(self, answer: bytes, ends: bool, again: Callable[[], bytes]) -> tuple[bytes, bool]:
+        """What arrives of the collector's answer, and whether the connection ends with it."""
+        if self.replies == "lost":
+            return b"", False
+        if self.replies == "doubled":
+            return answer + again(), ends
+        if self.replies == "cut":
+            return answer[: len(answer) * 2 // 3], True
+        if self.replies == "late":
+            answer, self._kept_reply = self._kept_reply, answer
+        elif self.replies == "replayed":
+            answer = self._kept_reply = self._kept_reply or answer
+        return answer, ends
+
+    def _down(self, connection: _Connection, data: bytes) -> None:
+        """Bytes to the board."""
+        if data:
+            self.bytes_down += len(data)
+            self._travel(connection, len(data), False, lambda: self._board_gets(connection, data))
 
     def _acknowledged(self, connection: _Connection, size: int) -> None:
         """Room in the board's send buffer; only a board that had none is waiting for it."""
@@ -298,7 +333,7 @@ class Link:
         self._kernel.at(arrival_us, lambda: arrive() if self.passes else None)
 
     def _dns(self, host: str, query: bytes) -> bytes | None:
-        return dns_answer(query, [COLLECTOR_IP]) if self.dns_works else None
+        return dns_answer(query, self.hosts.addresses(asked_name(query) or "")) if self.dns_works else None
 
     # Packets.
 

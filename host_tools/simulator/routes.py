@@ -47,13 +47,13 @@ class Routes:
         way = self._way()
         return (0, DNS_FAILED, "") if way is None else way.resolve(host)
 
-    def connect(self, ident: int, port: int) -> int:
+    def connect(self, ident: int, port: int, address: str = "127.0.0.1") -> int:
         """Begin a connection; 0 or the errno of an immediate failure."""
         way = self._way()
         if way is None:
             return errno.EHOSTUNREACH
         self._owners[ident] = way
-        return way.connect(ident, port)
+        return way.connect(ident, port, address)
 
     def receive(self, ident: int, count: int) -> bytes:
         """The board takes up to `count` bytes that have arrived."""

@@ -16,6 +16,7 @@ from host_tools.cards.people import KINDS
 from host_tools.cards.pictures import MEDIA
 from host_tools.errors import UserError
 from host_tools.simulator.clock_chip import ClockChipOptions
+from host_tools.simulator.far_end import CERTIFICATES, REPLIES
 from host_tools.simulator.links import LinkOptions
 from host_tools.simulator.modem import KINDS as MODEM_KINDS
 from host_tools.simulator.modem import ModemOptions
@@ -32,12 +33,15 @@ else:
 # Faults that last (`for_ms`, 0: to the end) and faults that happen once.
 LASTING = (
     "wifi_down", "black_hole", "dns_down", "portal", "forged", "collector_down", "collector_restart", "module_cut_off",
-    "wifi_dead", "mobile_dead", "mobile_denied", "ntp_down",
+    "wifi_dead", "mobile_dead", "mobile_denied", "ntp_down", "dns_poisoned", "first_collector_down",
+    *(f"replies_{name}" for name in REPLIES), *(f"certificate_{name}" for name in CERTIFICATES),
 )  # fmt: skip
 MOMENTARY = (
     "power_cut", "power_cut_in_program", "kills", "module_reboot", "module_factory", "module_babble", "uart_bytes", "noise",
     "ctrl_c", "board_reset", "modem_brown_out",
 )  # fmt: skip
+# An address of the board itself, for which plain HTTP needs no word of config; the links lead it to the collector.
+COLLECTOR_URL = "http://127.0.0.1:8080"
 REGISTRATIONS = ("home", "roaming", "searching", "denied")
 FLASH_MIB = (4, 16)
 MODULE_KINDS = ("grow", "ssi", "newland", "line")
@@ -63,6 +67,7 @@ class BoardPlan:
     module: ModuleOptions = field(default_factory=ModuleOptions)
     exit_module: ModuleOptions | None = None  # a second one, at the way out
     link: LinkOptions = field(default_factory=LinkOptions)
+    collector_url: str = COLLECTOR_URL
     access_points: list[AccessPoint] = field(default_factory=list)  # none: the first network of config
     modem: ModemOptions | None = None
     mobile: LinkOptions = field(default_factory=lambda: LinkOptions(latency_ms=50, bandwidth_kbit_s=1000))
@@ -184,6 +189,7 @@ class Scenario:
     settle_s: int = 120
     flash_timing: str = "typical"
     heap: str = BOARD_HEAP
+    second_collector: bool = False  # another one behind the same name, on the same data
     day_s: int = 86_400  # what `days` of crowds and faults counts in
     shows: list[Show] = field(default_factory=list)
     crowds: list[Crowd] = field(default_factory=list)

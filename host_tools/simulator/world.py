@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import random
+import ssl
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +23,10 @@ from host_tools.formats.keys import collector_public
 from host_tools.simulator import scenario as plans
 from host_tools.simulator.board import _ops
 from host_tools.simulator.board_process import OFF
+from host_tools.simulator.certificates import FROM, TO, authority, server
 from host_tools.simulator.checkpoint import Checkpoint, Keys
 from host_tools.simulator.crowd import Album, Showing, showings
+from host_tools.simulator.far_end import COLLECTOR_IP, IMPOSTOR_IP, SECOND_IP, Host, Hosts
 from host_tools.simulator.flash import PlannedCut
 from host_tools.simulator.kernel import Kernel
 from host_tools.simulator.links import Carrier, Link, LinkOptions
@@ -32,7 +35,6 @@ from host_tools.simulator.scenario import Fault, Scenario
 from host_tools.simulator.serial_module import DECODE_US
 from host_tools.simulator.wifi import AccessPoint
 
-COLLECTOR_URL = "http://127.0.0.1:8080"
 # A kill whose moment falls while the supply is away tries again so much later.
 _KILL_SPACING_US = 50_000
 # The firmware of the virtual world is so old when a run begins.
@@ -53,6 +55,10 @@ class World:
         self.collector_private = _secret(scenario, "collector")
         self.collector_port = 0
         self._start_collector()
+        self.second_collector = self._collector(0) if scenario.second_collector else None
+        self._second_port = self.second_collector.start() if self.second_collector else 0
+        self.authority = authority()
+        self._impostor = server(["captive.portal"], authority("Somebody else")).server_context()
         self.runtime = Runtime(directory / "stand-ins", heap=scenario.heap)
         self.checkpoints: dict[str, Checkpoint] = {}
         self._lasting: Counter[tuple[str, str, int, str]] = Counter()
@@ -68,10 +74,25 @@ class World:
 
     def _start_collector(self) -> None:
         """Begin the collector, or begin it again on the same data and port."""
-        self.collector = CollectorServer(
-            self.database, [self.collector_private], clock_ms=self.utc_ms, port=self.collector_port
-        )
+        self.collector = self._collector(self.collector_port)
         self.collector_port = self.collector.start()
+
+    def _collector(self, port: int) -> CollectorServer:
+        return CollectorServer(self.database, [self.collector_private], clock_ms=self.utc_ms, port=port)
+
+    def _hosts(self, url: str) -> Hosts:
+        """The machines of one board's world: the collector at `url`, a second one behind its name, an impostor."""
+        parts = urlsplit(url)
+        name, secure = parts.hostname or "", parts.scheme == "https"
+        port = parts.port or (443 if secure else 80)
+        good = self._certificate("", name) if secure else None
+        bad = self._impostor if secure else None
+        hosts = Hosts({COLLECTOR_IP: Host(("127.0.0.1", self.collector_port), port, good)})
+        hosts.by_address[IMPOSTOR_IP] = Host(None, port, bad, forges=True)
+        if self._second_port:
+            hosts.by_address[SECOND_IP] = Host(("127.0.0.1", self._second_port), port, good)
+            hosts.names[name] = [COLLECTOR_IP, SECOND_IP]
+        return hosts
 
     def utc_ms(self) -> int:
         """Virtual UTC."""
@@ -83,6 +104,8 @@ class World:
             checkpoint.board.close()
             checkpoint.flash.close()
         self.collector.stop()
+        if self.second_collector is not None:
+            self.second_collector.stop()
 
     def _add(self, index: int, plan: plans.BoardPlan, firmware: Path) -> None:
         seed = f"{self.scenario.seed} {plan.name}"
@@ -96,8 +119,9 @@ class World:
             device_id=keys.device_id,
             device_key=keys.device_key,
             collector_public=collector_public(self.collector_private),
-            collector_url=COLLECTOR_URL,
+            collector_url=plan.collector_url,
             list_key=keys.list_key,
+            collector_ca=self.authority.der if plan.collector_url.startswith("https:") else b"",
         )
         config = {**plans.DEFAULT_CONFIG, **plan.config}
         bundle = _bundle(firmware, plan.hardware, self.scenario.start_ms // 1000 - _BUILT_BEFORE_S)
@@ -107,17 +131,20 @@ class World:
         with Store(self.database) as store:
             store.register_device(keys.device_id, keys.device_key, plan.name, self.scenario.start_ms)
 
+        hosts = self._hosts(plan.collector_url)
+
         def make_link(notify: Callable[..., None], name: str, carrier: Carrier, options: LinkOptions) -> Link:
-            return Link(
+            link = Link(
                 self.kernel,
                 random.Random(f"{seed} {name}"),
                 options,
                 carrier=carrier,
-                collector=("127.0.0.1", self.collector_port),
-                collector_port=urlsplit(COLLECTOR_URL).port or 80,
+                hosts=hosts,
                 clock_ms=self.utc_ms,
                 notify=notify,
             )
+            link.impostor = self._impostor
+            return link
 
         checkpoint = Checkpoint(
             plan,
@@ -172,6 +199,13 @@ class World:
                 else:
                     self.kernel.at(fault.at_ms * 1000, functools.partial(self._strike, fault, checkpoint))
 
+    def _certificate(self, wrong: str, name: str) -> ssl.SSLContext:
+        """TLS of a collector called `name`, with the right certificate or one that is `wrong` somehow."""
+        names = ["other.example"] if wrong == "other_name" else [name, COLLECTOR_IP]
+        by = authority("Somebody else") if wrong == "other_authority" else self.authority
+        valid = {"expired": ("2020-01-01", "2020-12-31"), "future": ("2048-01-01", "2049-12-31")}.get(wrong, (FROM, TO))
+        return server(names, by, valid).server_context()
+
     def _plan_lasting(self, fault: Fault, checkpoint: Checkpoint) -> None:
         change = functools.partial(self._change_lasting, fault, checkpoint)
         self.kernel.at(fault.at_ms * 1000, lambda: change(1))
@@ -183,7 +217,13 @@ class World:
         """One more or one less: of two that overlap, the end of one is not the end of the other."""
         key = (checkpoint.plan.name, fault.kind, fault.reader, fault.ssid)
         self._lasting[key] += by
-        _set_lasting(fault, checkpoint, self._lasting[key] > 0)
+        on = self._lasting[key] > 0
+        if fault.kind.startswith("certificate_"):
+            wrong = fault.kind.removeprefix("certificate_") if on else ""
+            host = urlsplit(checkpoint.plan.collector_url).hostname or ""
+            checkpoint.link.hosts.by_address[COLLECTOR_IP].tls = self._certificate(wrong, host)
+        else:
+            _set_lasting(fault, checkpoint, on)
 
     def _plan_kills(self, fault: Fault, checkpoint: Checkpoint) -> None:
         """`count` power cuts at seeded moments between `at_ms` and `to_ms`, each after the supply is back."""
@@ -235,6 +275,7 @@ class World:
 
 
 def _set_lasting(fault: Fault, checkpoint: Checkpoint, on: bool) -> None:
+    """What a fault changes in one board's world, and undoes."""
     kind, link, ways = fault.kind, checkpoint.link, checkpoint.ways
     if kind == "wifi_down":
         ways.station.set_access_point(not on, fault.ssid)
@@ -244,8 +285,15 @@ def _set_lasting(fault: Fault, checkpoint: Checkpoint, on: bool) -> None:
         link.set_black_hole(on)
     elif kind == "dns_down":
         link.dns_works = not on
+    elif kind == "dns_poisoned":
+        link.hosts.poisoned = on
     elif kind == "portal":
         link.portal = on
+    elif kind == "first_collector_down":
+        link.hosts.by_address[COLLECTOR_IP].up = not on
+    elif kind.startswith("replies_"):
+        for each in ways.links:
+            each.replies = kind.removeprefix("replies_") if on else ""
     elif kind == "module_cut_off":
         checkpoint.readers[fault.reader].module.cut_off = on
     elif kind == "forged":

@@ -3,12 +3,12 @@
 import asyncio
 import json
 import random
+import time
 
 from device_ring import Boot, DEVICE, DEVICE_KEY, COLLECTOR
 from journal import ring as journal
 from journal import seal
 from nor import Nor
-from uplink import http
 from uplink.http import Http, HttpError
 from uplink.shipper import Shipper
 
@@ -20,14 +20,13 @@ class Stream:
         self.answer = answer
         self.size = size
         self.sent = bytearray()
-        self.closed = False
+        self.out_buf = b""
+        self.closed = 0
         self.s = self  # asyncio's Stream closes nothing but by its socket
 
-    def write(self, data):
-        self.sent.extend(data)
-
     async def drain(self):
-        pass
+        self.sent.extend(self.out_buf)
+        self.out_buf = b""
 
     async def readinto(self, buffer):
         n = min(len(buffer), len(self.answer), self.size)
@@ -36,36 +35,71 @@ class Stream:
         return n
 
     def close(self):
-        self.closed = True
+        self.closed += 1
 
 
-class Network:
-    """Stands in for asyncio.open_connection; each connection is the next stream of the list."""
+class Client(Http):
+    """Http over given streams, one a connection."""
 
-    def __init__(self, *streams):
+    def __init__(self, *streams, url="http://127.0.0.1:8080"):
+        super().__init__(url, Way(), None)
         self.streams = list(streams)
-        self.opened = []
 
-    async def open_connection(self, host, port):
-        self.opened.append((host, port))
-        stream = self.streams.pop(0)
-        return stream, stream
+    async def _open(self):
+        self._stream = self._socket = self.streams.pop(0)
 
 
-def post(answer, size=1000, url="http://centre:8080"):
+class Way:
+    """The links, as shipper and client see them; it writes down what it is told."""
+
+    def __init__(self, metered=False):
+        self.is_metered = metered
+        self.is_up = True
+        self.permits = True
+        self.wants = False
+        self.heard = []
+
+    def up(self):
+        return self.is_up
+
+    def metered(self):
+        return self.is_metered
+
+    def server(self):
+        return "127.0.0.1"
+
+    def allowed(self, urgent):
+        return self.permits or urgent
+
+    def due(self):
+        return self.wants
+
+    def asking(self):
+        self.heard.append("asking")
+
+    def moving(self):
+        self.heard.append("moving")
+
+    def answered(self, count):
+        self.heard.append(("answered", count))
+
+    def unanswered(self, count):
+        self.heard.append(("unanswered", count))
+
+
+def post(answer, size=1000, url="http://127.0.0.1:8080"):
     """(status, body, stream) of one POST answered like this; HttpError when it is refused."""
     stream = Stream(answer, size)
-    http.asyncio = Network(stream)
-    client = Http(url)
+    client = Client(stream, url=url)
 
     async def send(write):
         await write(b"body")
 
-    status, body = asyncio.run(client.post("/v1/journal", "application/x-chot", 4, send))
+    status, body = asyncio.run(client.post("/v1/journal", 4, send))
     return status, bytes(body), stream
 
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-chot\r\nContent-Length: 5\r\n\r\nhello"
 
 
 def test_answers():
@@ -73,13 +107,15 @@ def test_answers():
         status, body, stream = post(OK, size)
         assert (status, body) == (b"200", b"hello") and not stream.closed
     assert bytes(stream.sent) == (
-        b"POST /v1/journal HTTP/1.1\r\nHost: centre:8080\r\nContent-Type: application/x-chot\r\nContent-Length: 4\r\n\r\nbody"
+        b"POST /v1/journal HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/x-chot\r\n"
+        b"Content-Length: 4\r\n\r\nbody"
     )
     status, body, stream = post(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
-    assert (status, body, stream.closed) == (b"413", b"", True), "only the body of a 200 counts"
+    assert (status, body, stream.closed > 0) == (b"413", b"", True), "only the body of a 200 counts"
     assert post(OK.replace(b"OK\r\n", b"OK\r\nConnection: Close\r\n"))[2].closed
-    assert post(b"HTTP/1.1 200 OK\r\ncontent-LENGTH:0\r\n\r\n")[1] == b""
-    assert post(OK, url="http://centre")[2].sent.startswith(b"POST /v1/journal HTTP/1.1\r\nHost: centre:80\r\n")
+    assert post(b"HTTP/1.1 200 OK\r\ncontent-LENGTH:0\r\ncontent-type:application/x-chot\r\n\r\n")[1] == b""
+    local = post(OK, url="http://localhost")[2].sent
+    assert local.startswith(b"POST /v1/journal HTTP/1.1\r\nHost: localhost:80\r\n")
     for head in (b"Transfer-Encoding: chunked", b"Content-Length: 123456", b"X: y"):
         assert post(b"HTTP/1.1 413 Too Large\r\n" + head + b"\r\n\r\n")[0] == b"413", "a proxy's own 413 counts too"
 
@@ -93,7 +129,7 @@ def refused(answer):
 
 
 def test_hostile_answers():
-    head = b"HTTP/1.1 200 OK\r\n"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-chot\r\n"
     for answer in (
         b"",
         b"garbage",
@@ -126,17 +162,76 @@ def test_random_answers_never_do_more_than_fail():
             pass
 
 
-def test_only_plain_http_is_spoken():
+def reason(answer=None, url="http://127.0.0.1:8080"):
+    try:
+        post(answer or OK, url=url)
+    except HttpError as error:
+        return error.args[0]
+    return None
+
+
+def test_redirects_and_captive_portals_are_told_apart_from_answers():
+    page = b"Content-Type: text/html\r\nContent-Length: 5\r\n\r\nlogin"
+    for answer in (
+        b"HTTP/1.1 200 OK\r\n" + page,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nlogin",
+        b"HTTP/1.1 200 OK\r\nContent-Type: \xff\xfe\r\nContent-Length: 5\r\n\r\nlogin",
+        b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\n" + page,
+        b"HTTP/1.1 307 Temporary Redirect\r\nLocation: https://127.0.0.1:8080/v2\r\n" + page,
+        b"HTTP/1.0 511 Network Authentication Required\r\n" + page,
+    ):
+        assert reason(answer) == "captive portal", answer
+    assert reason(b"HTTP/1.1 500 Oops\r\n" + page) is None, "a server in trouble is no portal"
+
+
+def test_plain_http_goes_to_this_host_alone_unless_config_says_so():
     for url in ("https://x", "ftp://x", "x"):
         try:
-            Http(url)
+            Http(url, Way(), None)
         except ValueError:
             continue
         raise AssertionError(url)
+    for url in ("http://centre.example", "http://10.0.0.1", "http://1270.0.0.1", "http://localhost.example"):
+        assert reason(url=url) == "plain HTTP: config has no plain_http", url
+    for url in ("http://localhost", "http://127.1.2.3:99"):
+        assert reason(url=url) is None
+    allowed = Http("http://10.0.0.1", Way(), None, None, True)
+    assert not allowed._refused
+
+
+def test_a_connection_is_kept_and_a_new_one_is_not_called_kept():
+    first, second = Stream(OK + OK[:-5] + b"world"), Stream(OK)
+    first.size = len(OK)
+    client = Client(first, second)
+
+    async def send(write):
+        await write(b"body")
+
+    def ask():
+        return bytes(asyncio.run(client.post("/v1/journal", 4, send))[1])
+
+    assert (ask(), ask()) == (b"hello", b"world") and not first.closed
+    assert client.bytes == len(first.sent) + 2 * len(OK)
+    try:
+        ask()
+    except HttpError:
+        assert client.kept, "the other side hung up between two requests"
+    client.close()
+    assert ask() == b"hello" and not client.kept and first.closed
+    client.close()
+    assert not client.connected()
+
+
+def test_what_comes_behind_an_answer_ends_the_connection():
+    stream = post(OK + OK)[2]
+    assert stream.closed, "a doubled answer is not taken for the next one"
 
 
 class Clock:
     taken = None
+
+    def uptime_ms(self):
+        return time.ticks_ms()
 
     def reading(self, unix_ms, error_ms, source):
         self.taken = unix_ms
@@ -156,13 +251,17 @@ class Centre:
         self.requests = []
         self.answers = []
         self.limit = 65536
+        self.told = []
+        self.tls = None
+        self.kept = False
+        self.bytes = 0
 
     def reply(self, request, stored, key=None, nonce=None, body=None):
         text = body or json.dumps({"stored": stored, "now": 1_700_000_000_000})
         data = b"\x01" + (nonce or request[45:53]) + text.encode()
         return bytearray(data + (key or self.epoch.reply_mac).of(data))
 
-    async def post(self, path, content_type, length, send):
+    async def post(self, path, length, send):
         request = bytearray()
 
         async def write(data):
@@ -181,6 +280,20 @@ class Centre:
 
     def close(self):
         pass
+
+    def proved(self):
+        pass
+
+
+class Door:
+    """The station, as the shipper sees it."""
+
+    def __init__(self):
+        self.recorded = asyncio.Event()
+        self.quiet_ms = 10000
+
+    def silence_ms(self):
+        return self.quiet_ms
 
 
 def count(request):
@@ -211,7 +324,7 @@ def board(scans=400, sectors=6):
         nonces[0] += 1
         return nonces[0].to_bytes(n, "little")
 
-    shipper = Shipper(boot.ring, Me, centre, lambda: True, clock, drawn, None, 60000)
+    shipper = Shipper(boot.ring, Me, centre, Way(), clock, drawn, Door(), 60000, 60000, centre.told.append)
     shipper.new_epoch(boot.epoch)
     return boot, shipper, centre, clock
 

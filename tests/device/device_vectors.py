@@ -191,7 +191,7 @@ class Clock:
 def shipper_of_vectors(v):
     ring, flash, epoch = ring_of_vectors(v)
     clock = Clock()
-    shipper = Shipper(ring, Identity(v), None, None, clock, lambda n: bytes_of(v["nonce"])[:n], None, 60000)
+    shipper = Shipper(ring, Identity(v), None, None, clock, lambda n: bytes_of(v["nonce"])[:n], None, 60000, 0, None)
     shipper.new_epoch(epoch)
     return ring, shipper, clock
 

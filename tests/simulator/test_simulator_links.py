@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from host_tools.simulator.dns import asked_name, dns_answer
+from host_tools.simulator.far_end import COLLECTOR_IP, Host, Hosts
 from host_tools.simulator.http_relay import forged_reply
 from host_tools.simulator.links import Link, LinkOptions
 from host_tools.simulator.wifi import AccessPoint, Station
@@ -99,8 +100,7 @@ def attach(board: Any, collector: tuple[str, int], **options: Any) -> Link:
         random.Random(1),
         LinkOptions(**options),
         carrier=board.station,
-        collector=collector,
-        collector_port=8080,
+        hosts=Hosts({COLLECTOR_IP: Host(collector, 8080)}),
         clock_ms=lambda: 1_772_000_000_000,
         notify=board.board.notify,
     )
