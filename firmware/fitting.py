@@ -40,7 +40,7 @@ def fit(settings, ways, clock, station, random, report):
                 ways.insert(0, link)
             else:
                 ways.append(link)
-            tasks.append(("cellular", lambda links: link.run, 60000))
+            tasks.append(("cellular", lambda links: link.run, 150000))
         else:
             report("cellular: this board has no modem pins")
     if settings.ntp:

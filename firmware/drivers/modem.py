@@ -159,15 +159,19 @@ class Modem:
 
     # The network
 
-    async def unlock(self, pin):
-        """True when the SIM is ready; a PIN is tried once, for the third wrong one locks it."""
+    async def sim(self):
+        """What the SIM wants: "READY", "SIM PIN", "SIM PUK"; "" where there is none."""
         for _ in range(_TRIES):
             if await self.ask("AT+CPIN?"):
                 break
             await asyncio.sleep_ms(_LOOK_MS)
-        if self.info == "SIM PIN" and pin:
-            return bool(await self.ask('AT+CPIN="%s"' % pin))
-        return self.info == "READY"
+        return self.info
+
+    async def unlock(self, pin):
+        """True when the SIM took the PIN. The third wrong one would lock it, so a SIM that has seen one gets no other."""
+        if await self.ask("AT+SPIC") and self.info.split(",")[0] in ("0", "1", "2"):
+            return False
+        return bool(await self.ask('AT+CPIN="%s"' % pin))
 
     async def register(self, pulse):
         """True when the network has taken us; `registration` says why not."""

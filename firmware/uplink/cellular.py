@@ -102,10 +102,14 @@ class Cellular:
             await modem.restart(pulse)
             if not await modem.wake(pulse):
                 return _NO_ANSWER
-        if not await modem.unlock(self._pin):
-            if modem.info == "SIM PIN":
-                self._pin = ""  # wrong, or none: no second try before config or SIM change
-            return "SIM: " + (modem.info or "none")
+        wants = await modem.sim()
+        if wants == "SIM PIN" and self._pin:
+            if not await modem.unlock(self._pin):
+                self._pin = ""
+            else:
+                wants = "READY"
+        if wants != "READY":
+            return "SIM: " + (wants or "none")
         if not await modem.register(pulse):
             return "registration denied" if modem.registration == 3 else "no network"
         now_s = await modem.network_time(self._built_s)

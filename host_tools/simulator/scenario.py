@@ -270,6 +270,10 @@ def _name(member: str) -> str:
     return next((table for table, plural in _TABLES.items() if plural == member), member)
 
 
+# Of numbers that may be negative, how their names end.
+_SIGNED = ("_dbm", "_ppm", "ahead_ms", "_quarters")
+
+
 def _value(kind: Any, value: Any, where: str) -> Any:
     if get_origin(kind) is list:
         if not isinstance(value, list):
@@ -294,7 +298,7 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     if type(value) not in allowed:
         names = " / ".join(item.__name__ for item in allowed if item is not type(None))
         raise _wrong(where, say(f"phải là {names}", f"must be {names}"))
-    if type(value) is int and value < 0:
+    if type(value) is int and value < 0 and not where.endswith(_SIGNED):
         raise _wrong(where, say("không được âm", "must not be negative"))
     return value
 
