@@ -6,6 +6,7 @@ import struct
 import time
 
 from micropython import const
+from uplink import dns
 
 _PORT = const(123)
 _TO_1970_S = const(2208988800)
@@ -51,25 +52,30 @@ def reading(packet, nonce, rtt_ms, built_s):
     return unix_s * 1000 + (left * 1000 >> 32) + half_ms, half_ms + spread_ms + 1
 
 
-async def _address(host):
-    return host
-
-
 class Ntp:
-    """`links` says whether there is a network, `resolve(host)` awaits an address, `random(n)` gives bytes."""
+    """`host` is a name or an address, `links` the network, `random(n)` gives bytes. `built_s`: no true time is before it."""
 
-    def __init__(self, host, links, clock, random, resolve, built_s):
+    def __init__(self, host, links, clock, random, built_s):
         self._host = host
         self._links = links
         self._clock = clock
         self._random = random
-        self._resolve = resolve
         self._built_s = built_s
         self._wait_ms = _FIRST_WAIT_MS // 2
 
+    async def _address(self):
+        """The server's address, or None."""
+        if all([part.isdigit() for part in self._host.split(".")]):
+            return self._host
+        try:
+            found = await dns.resolve(self._host, self._links.server(), self._random)
+        except (OSError, TypeError, ValueError):
+            found = None  # no network, or what config names is no name
+        return found[0] if found else None
+
     async def _ask(self):
         """Ask once; True when the clock has been told."""
-        address = await self._resolve(self._host)
+        address = await self._address()
         if not address:
             return False
         port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -112,4 +118,4 @@ class Ntp:
 
 def make(host, links, clock, random, built_s):
     """The client of server `host`, a name or an address."""
-    return Ntp(host, links, clock, random, _address, built_s)
+    return Ntp(host, links, clock, random, built_s)
