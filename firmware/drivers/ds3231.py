@@ -18,7 +18,7 @@ _SECOND_MS = const(1500)
 _LOOK_MS = const(60000)
 _GOOD_MS = const(200)  # a clock with less error than this may set the chip
 _MEASURE_S = const(86400)  # over a day twice that error is less than 5 ppm
-_ASTRAY_MS = const(10000)  # somebody else has set it
+_ASTRAY_MS = const(10000)  # somebody else has set it, where it is off by more than this and 500 ppm
 # What the chip may be off by: one that was never measured (fakes are sold), and one that was, beside half of what was measured.
 _UNKNOWN_PPM = const(50)
 _MEASURED_PPM = const(5)
@@ -113,13 +113,14 @@ class Ds3231:
         true_ms = clock.now()[0]
         if self.state == 3:
             return
-        if chip_s and kept.set_s and abs(chip_s * 1000 - true_ms) < _ASTRAY_MS:
-            if 0 <= true_ms // 1000 - kept.set_s < _MEASURE_S:
+        age_s = true_ms // 1000 - kept.set_s
+        if chip_s and kept.set_s and age_s >= 0 and abs(chip_s * 1000 - true_ms) < _ASTRAY_MS + age_s // 2:
+            if age_s < _MEASURE_S:
                 return
             found = await self.edge()
             true_ms = clock.now()[0]
-            if found and true_ms // 1000 > kept.set_s:
-                kept.drift = (found[0] - true_ms) * 10000 // (true_ms // 1000 - kept.set_s) or 1
+            if found:
+                kept.drift = (found[0] - true_ms) * 10000 // age_s or 1
         await self._set()
 
     async def run(self, pulse):
