@@ -7,7 +7,7 @@ from micropython import const
 
 _KEY = "kept"
 _FORMAT = "<qiIQ"
-_LOOK_MS = const(60000)
+_LOOK_MS = const(10000)
 _EVERY_MS = const(3600000)
 
 
@@ -48,7 +48,7 @@ class Kept:
         return True
 
     async def run(self, pulse):
-        """Save once an hour, and a minute after hurry()."""
+        """Save once an hour, and soon after hurry()."""
         while True:
             pulse()
             await asyncio.sleep_ms(_LOOK_MS)

@@ -15,7 +15,7 @@ _YEARS_S = const(20 * 31557600)
 _SOURCE = const(1)  # as a CLOCK record names it
 _EDGE_MS = const(20)
 _SECOND_MS = const(1500)
-_LOOK_MS = const(60000)
+_LOOK_MS = const(10000)
 _GOOD_MS = const(200)  # a clock with less error than this may set the chip
 _MEASURE_S = const(86400)  # over a day twice that error is less than 5 ppm
 _ASTRAY_MS = const(10000)  # somebody else has set it, where it is off by more than this and 500 ppm
@@ -130,8 +130,8 @@ class Ds3231:
             await self.tell()
         while True:
             pulse()
-            await self.compare()
             await asyncio.sleep_ms(_LOOK_MS)
+            await self.compare()
 
 
 def make(board, machine, clock, kept, built_s):

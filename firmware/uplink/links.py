@@ -10,7 +10,7 @@ _ASK_METERED_MS = const(40000)
 _ANSWER_MS = const(20000)
 _MAX_ROUNDS = const(3)  # while nobody answers on any link each gets twice the time of the round before, so many times
 _GONE_MS = const(10000)  # the chip finds an access point that was away for a moment by itself
-_LOOK_MS = const(1000)
+_LOOK_MS = const(2000)
 _REST_MS = const(4000)
 # On a metered link a cheaper one is tried after twice the time it took the time before, unless it had served for _PROVEN_MS.
 _RETURN_MS = const(150000)

@@ -71,6 +71,19 @@ def test_where_two_contradict_the_more_trusted_wins():
         assert clock.record_due() is wins, "a jump is recorded, a lie is not"
 
 
+def test_a_much_surer_time_is_recorded_a_little_surer_one_is_not():
+    clock = clock_of(Time())
+    clock.reading(NOON_S * 1000, 10000, _MODEM)
+    clock.recorded()
+    clock.reading(NOON_S * 1000 + 100, 9500, _MODEM)
+    assert not clock.record_due()
+    clock.reading(NOON_S * 1000 + 100, 80, _COLLECTOR)
+    assert clock.record_due() and clock.source == _COLLECTOR
+    clock.recorded()
+    clock.reading(NOON_S * 1000 + 100, 5, _COLLECTOR)
+    assert not clock.record_due()
+
+
 class Chip:
     """A DS3231 as its data sheet has it, its crystal off by `ppm`; time passes with `now`."""
 
