@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from host_tools.bench import figures, journal, runs, storage
+from host_tools.bench import busy, figures, journal, runs, storage
 from host_tools.bench.figures import ROOT, Figure, Firmware, as_json
 from host_tools.bench.table import table
 from host_tools.errors import EXIT_ENVIRONMENT, EXIT_OK
@@ -28,6 +28,7 @@ def measure() -> tuple[list[Figure], list[str]]:
         ("full journal", lambda: journal.full(firmware)),
         ("append", lambda: journal.append(firmware)),
         ("demo", lambda: runs.demo(found)),
+        ("busy", lambda: busy.busy(found)),
         ("wear", runs.wear),
         ("storage", storage.storage),
     ]
