@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from host_tools.bench import busy, figures, journal, runs, storage
+from host_tools.bench import busy, figures, journal, lists, runs, storage
 from host_tools.bench.figures import ROOT, Figure, Firmware, as_json
 from host_tools.bench.table import table
 from host_tools.errors import EXIT_ENVIRONMENT, EXIT_OK
@@ -27,6 +27,7 @@ def measure() -> tuple[list[Figure], list[str]]:
         ("recovery", lambda: figures.recovery(firmware)),
         ("full journal", lambda: journal.full(firmware)),
         ("append", lambda: journal.append(firmware)),
+        ("lists", lambda: lists.lookups(firmware)),
         ("demo", lambda: runs.demo(found)),
         ("busy", lambda: busy.busy(found)),
         ("wear", runs.wear),

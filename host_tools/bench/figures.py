@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,11 +107,11 @@ class Firmware:
         names = self.modules(more)
         return {path: len(content) for path, content in self.mpy.items() if _module(path[:-3] + "py") in names}
 
-    def run(self, program: str, **values: Any) -> Recording:
-        """Meter a program, given as text, on these files; `values` are its first variables."""
+    def run(self, program: str, files: Mapping[str, bytes] | None = None, **values: Any) -> Recording:
+        """Meter a program, given as text, on these files and `files`; `values` are its first variables."""
         stand_ins = rename(meter.guest("standins"), self._names).encode()
         text = rename(meter.program(program, values), self._names)
-        return meter.run(text, {**self.mpy, "standins.py": stand_ins})
+        return meter.run(text, {**self.mpy, "standins.py": stand_ins, **(files or {})})
 
 
 def _module(path: str) -> str:

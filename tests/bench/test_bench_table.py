@@ -54,6 +54,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(bench.storage, "storage", list)
     for name in ("append", "full"):
         monkeypatch.setattr(bench.journal, name, lambda firmware: [])
+    monkeypatch.setattr(bench.lists, "lookups", lambda firmware: [])
     monkeypatch.setattr(bench, "REPORT", tmp_path / "build" / "bench.json")
     return tmp_path / "build" / "bench.json"
 
