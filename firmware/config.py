@@ -99,7 +99,7 @@ def _check(name, value):
         else:
             words = rule[1:] or default
             for i, word in enumerate(value):
-                _need(word in words, "%s[%d]" % (name, i), "one of " + ", ".join(words))
+                _need(word in words, "%s[%d]" % (name, i), "one of " + ", ".join([str(word) for word in words]))
 
 
 def parse(text):

@@ -28,6 +28,7 @@ def measure() -> tuple[list[Figure], list[str]]:
         ("full journal", lambda: journal.full(firmware)),
         ("append", lambda: journal.append(firmware)),
         ("lists", lambda: lists.lookups(firmware)),
+        ("path with lists", lambda: lists.with_lists(found)),
         ("demo", lambda: runs.demo(found)),
         ("busy", lambda: busy.busy(found)),
         ("wear", runs.wear),

@@ -87,7 +87,7 @@ def busy(metered: dict[str, Figure], cards: int = CARDS, runs: int = _RUNS) -> l
     found = [_run(cards // runs, seed) for seed in range(1, runs + 1)]
     waited_ms = max(run[0] for run in found)
     before, after = max(run[1] for run in found), min(run[2] for run in found)
-    path_ms = max(model_ms(figure.value) for key, figure in metered.items() if key.startswith("scan_"))
+    path_ms = model_ms(metered["path_instructions"].value)
     title = say(f"byte cuối tới còi, tệ nhất trong {cards}", f"last byte to buzzer, worst of {cards:,}")
     note = say("nhật ký đầy", "journal full") + f" {before:.0f} → {after:.0f} %; {waited_ms:.1f} "
     note += say("chờ", "waiting") + f" + {path_ms:.1f} " + say("tính toán", "computing")

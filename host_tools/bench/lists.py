@@ -26,6 +26,7 @@ STRANGER = 100_000_000
 CACHE = ROOT / "build" / "lists"
 DATE = datetime.date(2026, 11, 26)
 
+SCAN_INSTRUCTIONS = 1_300_000  # with a look into each list
 DENY_READS = 8
 ALLOW_READS = 3
 LOOKUPS = 60
@@ -92,3 +93,12 @@ def lookups(firmware: Firmware) -> list[Figure]:
             Figure(f"{kind}_reads", title + say(": lần đọc flash", ": reads of flash"), reads, "", bar),
         ]
     return rows
+
+
+def with_lists(metered: dict[str, Figure]) -> list[Figure]:
+    """The dearest path of a scan that was metered, and the dearest look into each list beside it."""
+    paths = {key: figure.value for key, figure in metered.items() if key.startswith("scan_")}
+    worst = max(paths, key=lambda key: paths[key])
+    total = paths[worst] + metered["deny_instructions"].value + metered["allow_instructions"].value
+    title = say("byte đầu tới còi, hai danh sách đầy", "first byte to buzzer, both lists full")
+    return [Figure("path_instructions", title, total, "instr", SCAN_INSTRUCTIONS, f"{model_ms(total):.2f} ms", {"path": worst})]
