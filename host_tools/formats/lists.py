@@ -76,7 +76,7 @@ class ListFile:
         section = self.sections.get(ALLOW)
         if section is None:
             return False
-        cells = self.body[section.start : section.start + section.size]
+        cells = memoryview(self.body)[section.start : section.start + section.size]
         return fuse.Filter(cells, section.shift, section.seed).holds(int.from_bytes(fingerprint, "big"))
 
 
@@ -136,7 +136,7 @@ def encode(
         values = {int.from_bytes(value, "big") for value in allow}
         made = fuse.build(values)
         sections += _SECTION.pack(ALLOW, made.shift, made.seed, len(values), len(body), len(made.cells))
-        body += made.cells
+        body += bytes(made.cells)
     day = date.year * 10_000 + date.month * 100 + date.day
     head = _HEAD.pack(MAGIC, version, day, len(body), crc32(body), key_name(list_key))
     head += sections.ljust(2 * _SECTION.size, b"\0")
