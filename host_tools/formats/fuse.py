@@ -20,7 +20,7 @@ class FuseError(Exception):
 class Filter:
     """A filter: its bytes, the length of a segment as a power of two (`shift`), and the seed that came out even."""
 
-    cells: bytes | memoryview
+    cells: bytes
     shift: int
     seed: int
 
