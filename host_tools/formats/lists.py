@@ -73,11 +73,15 @@ class ListFile:
 
     def allow_holds(self, fingerprint: bytes) -> bool:
         """Whether the allow list says that it holds an 8-byte fingerprint; False where there is no allow list."""
+        allow = self.allow_filter()
+        return allow is not None and allow.holds(int.from_bytes(fingerprint, "big"))
+
+    def allow_filter(self) -> fuse.Filter | None:
+        """The filter of the allow list, where there is one."""
         section = self.sections.get(ALLOW)
         if section is None:
-            return False
-        cells = self.body[section.start : section.start + section.size]
-        return fuse.Filter(cells, section.shift, section.seed).holds(int.from_bytes(fingerprint, "big"))
+            return None
+        return fuse.Filter(self.body[section.start : section.start + section.size], section.shift, section.seed)
 
 
 def fingerprint(list_key: bytes, scheme: int, packed: bytes) -> bytes:
