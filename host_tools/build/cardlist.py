@@ -77,6 +77,11 @@ def read_cards(path: Path) -> CardList:
     return CardList(frozenset(cards), count - len(cards))
 
 
+def parse_card(line: str) -> tuple[int, bytes]:
+    """(scheme, packed id) of one line; ValueError says in the user's language what is wrong with it, but not the id."""
+    return _card(_fields(line))
+
+
 def _fields(line: str) -> list[str]:
     if '"' not in line:
         return [field.strip() for field in line.split(",")]
@@ -87,7 +92,6 @@ def _fields(line: str) -> list[str]:
 
 
 def _card(fields: list[str]) -> tuple[int, bytes]:
-    """(scheme, packed id) of one line; ValueError says in the user's language what is wrong with it, but not the id."""
     if len(fields) != 2:
         wanted = say("cần 'loại,mã' (chữ có dấu phẩy: trong ngoặc kép)", "not 'scheme,id' (quote a text with a comma)")
         raise ValueError(wanted)

@@ -21,6 +21,9 @@ def test_what_a_lookup_costs(firmware: Firmware) -> None:
     assert (found["deny_reads"].bar, found["allow_reads"].bar) == (8, 3), "the bars are those of the issue"
     assert found["deny_reads"].met and found["allow_reads"].met
     assert found["allow_reads"].value == 3
+    page = (ROOT / "docs" / "lists.md").read_text(encoding="utf-8")
+    for kind, worst in (("a deny lookup, both lists full, worst of 120", "deny"), ("an allow lookup, likewise", "allow")):
+        assert f"| {kind} | {found[worst + '_instructions'].value / 1e6:.2f} M instructions |" in page
     total = found["deny_instructions"].value + found["allow_instructions"].value
     assert 50_000 < total < BOTH_INSTRUCTIONS, total
     assert lists.lookups(firmware) == list(found.values())

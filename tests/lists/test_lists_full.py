@@ -17,6 +17,7 @@ from host_tools.formats import lists
 from tests.device.conftest import ROOT, micropython
 
 HERE = Path(__file__).parent
+PAGE = (ROOT / "docs" / "lists.md").read_text(encoding="utf-8")
 TIMEOUT_S = 240
 BOARD_HEAP = "110wK"  # of which the lookups take next to nothing
 STRANGERS = 1_000_000
@@ -51,6 +52,7 @@ def test_a_full_deny_list_is_exact(flash_size: int, cards: int, tmp_path: Path) 
     """Each card of it on the small map, one in five on the large one, and as many that are not in it."""
     file = lists.encode(full.KEY, 5, full.DATE, deny=full.prints(range(cards)))
     assert len(file) <= lists.room_bytes(find(PARTITION_MAPS[flash_size], "lists").size)
+    assert f"| list file of {cards:,} denied cards | {len(file):,} bytes |" in PAGE
     step = 1 if flash_size == 4 * MIB else 5
     questions = [("denied", 0, cards, step), ("denied", full.STRANGER, full.STRANGER + 50_000, 1)]
     found = look(image(tmp_path, flash_size, file), flash_size, questions)
@@ -74,6 +76,7 @@ def test_no_lookup_of_a_full_deny_list_needs_more_reads() -> None:
             windows = (first + size - 1) // 32 - first // 32 + 1 if size else 0
             reads = max(reads, 1 + windows)
         assert reads <= 4 < full.DENY_READS, reads
+    assert "| reads of a deny lookup, any fingerprint, both maps | 4 at most |" in PAGE
 
 
 def test_a_province_and_what_fits_beside_it(tmp_path: Path) -> None:
@@ -101,4 +104,6 @@ def test_a_province_and_what_fits_beside_it(tmp_path: Path) -> None:
     prints = full.prints(range(full.STRANGER, full.STRANGER + STRANGERS))
     wrong = [allow_filter.holds(int.from_bytes(value, "big")) for value in prints]
     assert strangers[0] == sum(wrong[:STRANGERS_ON_THE_BOARD]), "the board and the host answer alike"
+    assert f"| filter of {allow.count:,} cards | {allow.size:,} bytes |" in PAGE
+    assert f"| of {STRANGERS:,} strangers allowed | {sum(wrong) / STRANGERS:.3%} |".replace("%", " %") in PAGE
     assert 0.0035 < sum(wrong) / STRANGERS <= FALSE_POSITIVES, sum(wrong)
