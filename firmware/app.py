@@ -65,14 +65,15 @@ def _lamp():
 
 
 def _reader(number, kind, port, station, settings):
-    """The scan module on `port` (UART, tx, rx); only the driver that is asked for is loaded."""
+    """The scan module on `port` (UART, tx, rx, trigger or None); only the driver that is asked for is loaded."""
     uart = machine.UART(port[0], baudrate=9600, tx=port[1], rx=port[2], rxbuf=_UART_BUFFER_BYTES)
+    trigger = None if port[3] is None else machine.Pin(port[3], machine.Pin.OUT, value=1)
 
     def on_payload(payload):
         station.on_payload(payload, number)
 
     driver = __import__("drivers." + kind, None, None, ("make",))
-    return driver.make(uart, on_payload, station.on_fail, settings, None, number)
+    return driver.make(uart, on_payload, station.on_fail, settings, trigger, number)
 
 
 def _rules(settings, clock, me):
@@ -124,11 +125,17 @@ async def _serve(rtc):
     rules, missing = _rules(settings, clock, me)
     station = Station(ring, Cards(settings.cards), rules, signals, clock, settings, boot)
     station.begin(epoch, boot[0])
-    readers = [_reader(0, settings.scanner, (board.SCANNER_UART, board.SCANNER_TX, board.SCANNER_RX), station, settings)]
+    port = (board.SCANNER_UART, board.SCANNER_TX, board.SCANNER_RX, getattr(board, "SCANNER_TRIGGER", None))
+    readers = [_reader(0, settings.scanner, port, station, settings)]
     if settings.exit_scanner != "none":
         if hasattr(board, "SCANNER2_UART"):
-            pins = (board.SCANNER2_UART, board.SCANNER2_TX, board.SCANNER2_RX)  # type: ignore[attr-defined]
-            readers.append(_reader(1, settings.exit_scanner, pins, station, settings))
+            port = (
+                board.SCANNER2_UART,  # type: ignore[attr-defined]
+                board.SCANNER2_TX,  # type: ignore[attr-defined]
+                board.SCANNER2_RX,  # type: ignore[attr-defined]
+                getattr(board, "SCANNER2_TRIGGER", None),
+            )
+            readers.append(_reader(1, settings.exit_scanner, port, station, settings))
         else:
             missing.append("exit_scanner: this board has no place for it")
 

@@ -88,11 +88,10 @@ def _networks(value, name):
 
 def _hours(value):
     if value:
-        from scanner.hours import parse as span  # in the image always, on the heap only where there are hours
-
+        hours = __import__("scanner.hours", None, None, ("parse",))  # on the heap only where there are any
         for i, text in enumerate(value):
             try:
-                span(text)
+                hours.parse(text)
             except (ValueError, AttributeError):
                 raise ConfigError("hours[%d]: like 07:30-17:00, or 1-5 07:30-17:00 for Monday to Friday" % i)
 
@@ -124,7 +123,7 @@ def _check(member, value, schema, name):
         else:
             words = rule[1:] or default
             for i, word in enumerate(value):
-                _need(word in words, "%s[%d]" % (name, i), "one of " + ", ".join(words))
+                _need(word in words, "%s[%d]" % (name, i), "one of " + ", ".join([str(word) for word in words]))
 
 
 def parse(text):

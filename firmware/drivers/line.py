@@ -85,6 +85,6 @@ def make(uart, on_payload, on_fail, settings, trigger, number):
         0,
         settings.line_suffix,
         settings.line_gap_ms,
-        5000,
+        2500,  # shorter than any engine reads for, by default
     )
     return Line(uart, on_payload, on_fail, profile, trigger)

@@ -27,7 +27,8 @@ _COUNT = const(4)  # ioctl operation of a MicroPython block device
 class Lists:
     """The list in force. `flash` is an esp32.Partition (blocks of 4096 bytes), `key` the 32 bytes of the list key.
 
-    `version` and `count` are 0 and `half` is -1 where no half holds a list made with this key; `kind` is DENY, ALLOW, or their sum.
+    `kind` is DENY, ALLOW, or their sum; `count` is of both. Where no half holds a list made with this key, `version`, `count`
+    and `kind` are 0 and `half` is -1.
     """
 
     def __init__(self, flash, key):

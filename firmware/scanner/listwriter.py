@@ -23,7 +23,7 @@ class ListError(Exception):
 class Writer:
     """One new list: `version`, `size` in bytes and SHA-256 (`digest`, 32 bytes) as the centre announced them.
 
-    While `offset` < size: erase() through the flash gate whenever wants_erase(), else write() what lies at `offset` of the file.
+    While `offset` < `size`: erase() through the flash gate whenever wants_erase(), else write() what the file has at `offset`.
     Then verify() until it says True. After a restart the same announcement goes on with the sector that was being written.
     """
 
@@ -75,7 +75,7 @@ class Writer:
             raise ListError("flash does not keep it")
 
     def _resume(self):
-        """Go on behind the last sector that was read back whole; a mark is written only after that, so a torn one may be believed."""
+        """Go on behind the last sector with a mark. Each is written after its sector has read back: even a torn one is true."""
         if self._read(len(self._announced), 0, _ANNOUNCED) != self._announced:
             return
         copy = self._read(HEADER_BYTES, 0, _COPY)

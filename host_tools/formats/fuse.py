@@ -1,4 +1,4 @@
-"""The binary fuse filter of an allow list (Graf and Lemire 2022): three places a card, one byte each; built here, read on the board."""
+"""The binary fuse filter of an allow list (Graf and Lemire 2022): each card has three places, of one byte each."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from host_tools.formats import fuse
+from host_tools.text import say
 
 MAGIC = b"CHL1"
 HEADER_BYTES = 64
@@ -31,7 +32,10 @@ _KEY_NAME = b"chot/1/lists"
 
 
 class ListFormatError(Exception):
-    """These bytes are no list file, or this list cannot be written as one; says why in one line."""
+    """These bytes are no list file, or this list cannot be written as one; says why in one line of the user's language."""
+
+    def __init__(self, vi: str, en: str) -> None:
+        super().__init__(say(vi, en))
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,15 @@ class ListFile:
 
     def allow_holds(self, fingerprint: bytes) -> bool:
         """Whether the allow list says that it holds an 8-byte fingerprint; False where there is no allow list."""
+        allow = self.allow_filter()
+        return allow is not None and allow.holds(int.from_bytes(fingerprint, "big"))
+
+    def allow_filter(self) -> fuse.Filter | None:
+        """The filter of the allow list, where there is one."""
         section = self.sections.get(ALLOW)
         if section is None:
-            return False
-        cells = self.body[section.start : section.start + section.size]
-        return fuse.Filter(cells, section.shift, section.seed).holds(int.from_bytes(fingerprint, "big"))
+            return None
+        return fuse.Filter(self.body[section.start : section.start + section.size], section.shift, section.seed)
 
 
 def fingerprint(list_key: bytes, scheme: int, packed: bytes) -> bytes:
@@ -94,12 +102,12 @@ def _encode_deny(fingerprints: list[bytes]) -> tuple[bytes, int]:
     """(section, bits of the index) of distinct 8-byte fingerprints in ascending order."""
     bits = max(_MIN_BUCKET_BITS, (max(0, len(fingerprints) - 1) // _AVERAGE_BUCKET).bit_length())
     if bits > _MAX_BUCKET_BITS:
-        raise ListFormatError(f"{len(fingerprints)} cards are too many for a deny list")
+        raise ListFormatError(f"{len(fingerprints)} thẻ là quá nhiều", f"{len(fingerprints)} cards are too many")
     sizes = [0] * (1 << bits)
     for value in fingerprints:
         sizes[int.from_bytes(value[:3], "big") >> 24 - bits] += 1
     if max(sizes) > MAX_BUCKET:
-        raise ListFormatError("the fingerprints are not evenly spread: they are not made with HMAC-SHA256")
+        raise ListFormatError("dấu vân không trải đều", "the fingerprints are not evenly spread")
     index = bytearray()
     first = 0
     for size in sizes:
@@ -118,9 +126,9 @@ def encode(
 ) -> bytes:
     """The list file of these fingerprints (8 bytes each, in any order); None: no such list. Raises ListFormatError."""
     if not 1 <= version <= MAX_VERSION:
-        raise ListFormatError(f"version {version} is not from 1 to {MAX_VERSION}")
+        raise ListFormatError(f"phiên bản {version} ngoài khoảng", f"version {version} is out of range")
     if deny is None and allow is None:
-        raise ListFormatError("neither a deny nor an allow list")
+        raise ListFormatError("không có danh sách nào", "neither a deny nor an allow list")
     body = b""
     sections = b""
     if deny is not None:
@@ -140,17 +148,17 @@ def encode(
 
 
 def decode(file: bytes) -> ListFile:
-    """A list file taken apart and checked, whatever key it was made with; bytes behind its end are let go. Raises ListFormatError."""
+    """A list file taken apart and checked, whatever key it was made with; what follows it is let go. Raises ListFormatError."""
     if len(file) < HEADER_BYTES or file[:4] != MAGIC:
-        raise ListFormatError("not a list file")
+        raise ListFormatError("không phải tệp danh sách", "not a list file")
     if _CRC.unpack_from(file, HEADER_BYTES - _CRC.size)[0] != crc32(file[: HEADER_BYTES - _CRC.size]):
-        raise ListFormatError("its header is damaged")
+        raise ListFormatError("phần đầu hỏng", "its header is damaged")
     _, version, day, length, body_crc, name = _HEAD.unpack_from(file)
     body = file[HEADER_BYTES : HEADER_BYTES + length]
     if len(body) != length:
-        raise ListFormatError(f"cut short: {len(body)} of {length} bytes")
+        raise ListFormatError(f"cụt: {len(body)} trên {length} byte", f"cut short: {len(body)} of {length} bytes")
     if crc32(body) != body_crc:
-        raise ListFormatError("its content is damaged")
+        raise ListFormatError("nội dung hỏng", "its content is damaged")
     sections: dict[int, Section] = {}
     end = 0
     for at in _SECTIONS:
@@ -159,16 +167,20 @@ def decode(file: bytes) -> ListFile:
             continue
         known = section.kind in (DENY, ALLOW) and section.kind not in sections
         if not known or section.start != end or not _fits(section) or section.size % WINDOW_BYTES:
-            raise ListFormatError("its header is not one of this version")
+            raise _unknown()
         sections[section.kind] = section
         end += section.size
     if end != length or not 1 <= version <= MAX_VERSION:
-        raise ListFormatError("its header is not one of this version")
+        raise _unknown()
     try:
         date = datetime.date(day // 10_000, day // 100 % 100, day % 100)
     except ValueError:
-        raise ListFormatError("its date is none") from None
+        raise _unknown() from None
     return ListFile(version, date, name, sections, body)
+
+
+def _unknown() -> ListFormatError:
+    return ListFormatError("phần đầu không thuộc phiên bản này", "its header is not one of this version")
 
 
 def _fits(section: Section) -> bool:
@@ -187,6 +199,7 @@ def room_bytes(partition_size: int) -> int:
 def encode_partition(file: bytes, partition_size: int) -> bytes:
     """A partition whose first half holds this list file and whose second is blank. Raises ListFormatError."""
     if len(file) > room_bytes(partition_size):
-        raise ListFormatError(f"{len(file)} bytes do not fit: a half takes {room_bytes(partition_size)}")
+        room = room_bytes(partition_size)
+        raise ListFormatError(f"{len(file)} byte, chỉ có chỗ cho {room}", f"{len(file)} bytes, and room for {room}")
     half = file[:HEADER_BYTES].ljust(SECTOR_BYTES, b"\xff") + file[HEADER_BYTES:]
     return half.ljust(partition_size, b"\xff")

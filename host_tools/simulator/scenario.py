@@ -12,6 +12,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from host_tools.build.boards import load_board
+from host_tools.build.cardlist import parse_card
 from host_tools.cards.people import KINDS
 from host_tools.cards.pictures import MEDIA
 from host_tools.errors import UserError
@@ -77,6 +78,9 @@ class BoardPlan:
     drift_ppm: int = 0
     flash_mib: int = 4
     journal_kib: int = 0  # 0: the journal that the partition map gives it
+    # Cards on the lists in its flash, each as a line for `chot lists` ("cccd,046099012345"); none: no such list.
+    deny: list[str] = field(default_factory=list)
+    allow: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -369,6 +373,12 @@ def _check_board(plan: BoardPlan, where: str) -> None:
     if plan.flash_mib not in FLASH_MIB:
         said = " / ".join(map(str, FLASH_MIB))
         raise _wrong(where, say(f"flash_mib là {said}", f"flash_mib is {said}"))
+    for name, lines in (("deny", plan.deny), ("allow", plan.allow)):
+        for number, line in enumerate(lines, 1):
+            try:
+                parse_card(line)
+            except ValueError as error:
+                raise _wrong(f"{where}: {name} {number}", str(error)) from None
 
 
 def _check_names(where: str, names: list[str], media: list[str], *, kinds: Sequence[str] = KINDS) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import functools
 import hashlib
 import random
@@ -14,11 +15,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from host_tools.build.bundle import compile_bundle
+from host_tools.build.cardlist import parse_card
 from host_tools.build.identity import Identity
 from host_tools.build.image import assemble
 from host_tools.build.partitions import KIB, TABLE_OFFSET, encode_table, partition_map
 from host_tools.collector.server import CollectorServer
 from host_tools.collector.store import Store
+from host_tools.formats import lists
 from host_tools.formats.keys import collector_public
 from host_tools.simulator import scenario as plans
 from host_tools.simulator.board import _ops
@@ -35,6 +38,7 @@ from host_tools.simulator.scenario import Fault, Scenario
 from host_tools.simulator.serial_module import DECODE_US
 from host_tools.simulator.wifi import AccessPoint
 
+_LISTS_DATE = datetime.date(2026, 3, 2)
 # A kill whose moment falls while the supply is away tries again so much later.
 _KILL_SPACING_US = 50_000
 # The firmware of the virtual world is so old when a run begins.
@@ -125,7 +129,7 @@ class World:
         )
         config = {**plans.DEFAULT_CONFIG, **plan.config}
         bundle = _bundle(firmware, plan.hardware, self.scenario.start_ms // 1000 - _BUILT_BEFORE_S)
-        image = assemble(bundle, config, identity, plan.flash_mib << 20)
+        image = assemble(bundle, config, identity, plan.flash_mib << 20, _lists(plan, keys.list_key))
         if plan.journal_kib:
             image = _with_journal(image, plan.journal_kib * KIB)
         with Store(self.database) as store:
@@ -320,6 +324,15 @@ def _access_points(plan: plans.BoardPlan, config: dict[str, Any]) -> list[Access
 def _secret(scenario: Scenario, name: str) -> bytes:
     """A key of the virtual world: the same seed gives the same run, and nothing here guards anything real."""
     return hashlib.sha256(f"chot simulator {scenario.seed} {name}".encode()).digest()
+
+
+def _lists(plan: plans.BoardPlan, list_key: bytes) -> bytes | None:
+    """The list file of a board, None where it has no list."""
+    named = {"deny": plan.deny, "allow": plan.allow}
+    prints = {
+        name: [lists.fingerprint(list_key, *parse_card(line)) for line in lines] for name, lines in named.items() if lines
+    }
+    return lists.encode(list_key, 1, _LISTS_DATE, **prints) if prints else None
 
 
 def _with_journal(image: bytes, size: int) -> bytes:

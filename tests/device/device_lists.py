@@ -1,17 +1,18 @@
 """Lists inside MicroPython: lookups, headers of every kind of wrong, a new list across power cuts and failing sectors."""
 
+import json
 import os
 import random
 import struct
 
 import listing
-from binascii import crc32
+from binascii import crc32, unhexlify
 from listing import KEY, Sent, card, deny_file, fingerprint, place
 from nor import Nor
 from scanner import lists as module
 from scanner.lists import Lists
 from scanner.listwriter import ListError, Writer
-from torn import ERASE_FAILS, ERASE_LEAVES, INSIDE, PROGRAM_FAILS, PROGRAM_LEAVES, PowerCut, TornNor, points
+from torn import ERASE_FAILS, ERASE_LEAVES, PROGRAM_FAILS, PROGRAM_LEAVES, PowerCut, TornNor, points
 
 SECTORS = 6  # two halves of a header and two sectors each
 CARDS = 520  # just above what one sector takes
@@ -77,7 +78,7 @@ def test_every_bucket_boundary():
     reads = Reads(lists.flash)
     lists.flash = reads
     for wanted in rest + crowd + [bytes((first, 0)) + b"abcdef" for first in range(256)]:
-        lists.fingerprint = lambda scheme, packed: wanted
+        lists.fingerprint = lambda scheme, packed, wanted=wanted: wanted
         reads.count = 0
         assert lists.denied(0, b"") is (wanted in rest or wanted in crowd)
         assert reads.count <= 8, reads.count
@@ -91,7 +92,7 @@ def test_bytes_across_two_entries_are_nobodys():
     body, section = listing.deny_section(pair)
     lists = Lists(flash_with(listing.header(1, body, ((section, len(body)),)) + body), KEY)
     for wanted, found in ((pair[0], True), (across, False), (pair[1], True)):
-        lists.fingerprint = lambda scheme, packed: wanted
+        lists.fingerprint = lambda scheme, packed, wanted=wanted: wanted
         assert lists.denied(0, b"") is found
 
 
@@ -138,6 +139,22 @@ def test_a_lookup_takes_next_to_nothing_of_the_heap():
     before = gc.mem_alloc()
     lists.denied(scheme, packed)
     assert gc.mem_alloc() - before < 1500, gc.mem_alloc() - before
+
+
+def test_the_golden_file():
+    """The host's file, with what it says of each card written down: every scheme, and cards that the filter takes wrongly."""
+    files = listing.__file__.rsplit("/", 2)[0] + "/formats/golden/lists-v1."
+    with open(files + "txt") as file:
+        cells = b"".join(unhexlify(line.split()[1]) for line in file)
+    with open(files + "json") as file:
+        wanted = json.load(file)
+    lists = Lists(flash_with(None, cells), unhexlify(wanted["list_key"]))
+    assert (lists.version, lists.kind, lists.half) == (wanted["version"], module.DENY | module.ALLOW, 1)
+    for one in wanted["cards"]:
+        card_ = one["scheme"], unhexlify(one["id"])
+        assert lists.fingerprint(*card_) == unhexlify(one["fingerprint"])
+        assert lists.denied(*card_) is one["denied"] and lists.allowed(*card_) is one["allowed"], one
+    assert len(wanted["cards"]) > 80
 
 
 # Headers
@@ -429,12 +446,13 @@ def test_power_cuts_at_every_operation():
 
 
 def test_a_header_that_reads_right_only_sometimes():
-    """What it put into force is not to be gone after the other half, which is still whole, has been given up for a newer list."""
+    """What it put into force is not to be gone once the other half, whole until then, is given up for a newer list."""
     flash, first, second = old_and_new()
     lists = Lists(flash, KEY)
     second.to(Writer(lists, 2, len(second.file), second.digest))
     start = 3 * lists.half
-    flash.loose[start] = {20: ~second.file[20] & 1 << 3 or ~second.file[20] & 0xFF}  # one cell that a torn program left undecided
+    clear = ~second.file[20] & 0xFF
+    flash.loose[start] = {20: clear & -clear}  # one cell that a torn program left undecided
     read = [Lists(flash, KEY).version for _ in range(30)]
     assert 1 in read and 2 in read
     while lists.version != 2:
@@ -497,18 +515,23 @@ def test_failing_sectors():
             assert in_force(flash, second) == 2
 
 
+class Weakens:
+    """Makes one program fail in silence: the one that is this many programs away."""
+
+    def __init__(self, turn):
+        self.turn = turn
+
+    def operation(self, flash, index, data, offset):
+        if data is not None:
+            self.turn -= 1
+            flash.weak = 1 if self.turn == 0 else 0
+
+
 def test_one_program_that_fails_is_written_anew():
     flash, first, second = old_and_new(3)
     for turn in range(2, 14):
         fork = flash.copy()
-        seen = [0]
-
-        def weaken(flash, index, data, offset):
-            if data is not None:
-                seen[0] += 1
-                flash.weak = 1 if seen[0] == turn else 0
-
-        fork.watch = weaken
+        fork.watch = Weakens(turn).operation
         try:
             send(fork, second)
         except ListError:

@@ -47,6 +47,7 @@ def scan(label, payload, piece):
     for at in range(0, len(data), piece):
         pieces.append(data[at : at + piece])
     del flash.operations[:]
+    signals._began_ms = None  # the signal before it is long over; this runtime's clock does not move
     scans = station.scans
     started, ended = "feed " + label, "end " + label
     level()
