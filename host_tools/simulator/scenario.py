@@ -72,6 +72,7 @@ class BoardPlan:
     hardware: str = "esp32-devkitc"
     power_on_ms: int = 0
     drift_ppm: int = 0
+    flash_mib: int = 4
     journal_kib: int = 0  # 0: the journal that the partition map gives it
 
 

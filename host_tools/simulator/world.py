@@ -35,7 +35,6 @@ from host_tools.simulator.scenario import Fault, Scenario
 from host_tools.simulator.serial_module import DECODE_US
 from host_tools.simulator.wifi import AccessPoint
 
-FLASH_SIZE = 4 << 20
 # A kill whose moment falls while the supply is away tries again so much later.
 _KILL_SPACING_US = 50_000
 
@@ -53,7 +52,7 @@ class World:
         self.database = directory / "collector.db"
         self.collector_private = _secret(scenario, "collector")
         self.collector_port = 0
-        self._start_collector()
+        self.start_collector()
         self.second_collector = self._collector(0) if scenario.second_collector else None
         self._second_port = self.second_collector.start() if self.second_collector else 0
         self.authority = authority()
@@ -71,7 +70,7 @@ class World:
             self.close()
             raise
 
-    def _start_collector(self) -> None:
+    def start_collector(self) -> None:
         """Begin the collector, or begin it again on the same data and port."""
         self.collector = self._collector(self.collector_port)
         self.collector_port = self.collector.start()
@@ -123,7 +122,8 @@ class World:
             collector_ca=self.authority.der if plan.collector_url.startswith("https:") else b"",
         )
         config = {**plans.DEFAULT_CONFIG, **plan.config}
-        image = assemble(_bundle(firmware, plan.hardware, self.scenario.start_ms // 1000), config, identity, FLASH_SIZE)
+        bundle = _bundle(firmware, plan.hardware, self.scenario.start_ms // 1000)
+        image = assemble(bundle, config, identity, plan.flash_mib << 20)
         if plan.journal_kib:
             image = _with_journal(image, plan.journal_kib * KIB)
         with Store(self.database) as store:
@@ -187,7 +187,7 @@ class World:
     def _plan_once(self, fault: Fault) -> None:
         if fault.kind == "collector_restart":
             self.kernel.at(fault.at_ms * 1000, lambda: self.collector.stop())
-            self.kernel.at((fault.at_ms + fault.for_ms) * 1000, self._start_collector)
+            self.kernel.at((fault.at_ms + fault.for_ms) * 1000, self.start_collector)
         for checkpoint in self.checkpoints.values():
             if fault.board in ("", checkpoint.plan.name):
                 if fault.kind in plans.LASTING:
