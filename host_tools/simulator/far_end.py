@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 COLLECTOR_IP, SECOND_IP, IMPOSTOR_IP = "192.168.4.80", "192.168.4.81", "203.0.113.66"
 # What becomes of replies: nothing arrives; each request and reply twice; half of it, then the end; each reply in place of
@@ -13,15 +15,30 @@ REPLIES = ("lost", "doubled", "cut", "late", "replayed")
 CERTIFICATES = ("other_name", "other_authority", "expired", "future")
 
 
+class Peer(Protocol):
+    """One connection, as whoever serves it sees it."""
+
+    def send(self, data: bytes) -> None:
+        """Bytes to the board."""
+
+    def end(self) -> None:
+        """Hang up."""
+
+    def after(self, delay_us: int, action: Callable[[], None]) -> None:
+        """Do something later, if the connection still stands."""
+
+
 @dataclass
 class Host:
-    """A machine at the far end. `collector`: the real one (host, port) that its requests go to; `tls`: what it shows."""
+    """A machine at the far end. `collector`: the real one (host, port) that its requests go to; `tls`: what it shows;
+    `serve(peer)`: instead of a collector, gives what is called with the bytes that come over one connection."""
 
     collector: tuple[str, int] | None = None
     port: int = 0
     tls: ssl.SSLContext | None = None
     up: bool = True
     forges: bool = False
+    serve: Callable[[Peer], Callable[[bytes], None]] | None = None
 
 
 @dataclass

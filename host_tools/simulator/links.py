@@ -60,6 +60,7 @@ class _Connection:
     host: Host | None = None
     relay: HttpRelay | None = None
     tls: TlsEnd | None = None
+    serve: Callable[[bytes], None] | None = None
     established: bool = False
     closed: bool = False
     incoming: bytearray = field(default_factory=bytearray)
@@ -67,6 +68,7 @@ class _Connection:
     down_arrival_us: int = 0
     unacknowledged_bytes: int = 0
     under_way: int = 0
+    arrived_bytes: int = 0
     timeout: Event | None = None
 
 
@@ -100,6 +102,8 @@ class Link:
         self.impostor: ssl.SSLContext | None = None  # what a portal shows to whoever begins TLS
         self.replies = ""  # one of far_end.REPLIES, or as they should be
         self._kept_reply = b""
+        # The collector's program dies once a connection has brought so many bytes; each of them once, in order.
+        self.deaths: list[int] = []
         self.bytes_up = self.bytes_down = 0  # what TCP carried, both ways
         self._connections: dict[int, _Connection] = {}
         # Who answers datagrams, by port: (address asked, datagram) -> answer, or None for silence.
@@ -179,6 +183,8 @@ class Link:
         if host is not None:
             context = self.impostor if self.portal and host.tls is not None else host.tls
             connection.tls = None if context is None else TlsEnd(context)
+            if host.serve is not None:
+                connection.serve = host.serve(_Served(self, self._kernel, connection))
         connection.relay = HttpRelay(None if host is None else host.collector)
         self._travel(connection, 60, False, lambda: self._established(connection))
 
@@ -233,7 +239,13 @@ class Link:
 
     def _server_gets(self, connection: _Connection, data: bytes) -> None:
         connection.under_way -= 1
-        self._travel(connection, 60, False, lambda: self._acknowledged(connection, len(data)))
+        size = len(data)
+        self._travel(connection, 60, False, lambda: self._acknowledged(connection, size))
+        connection.arrived_bytes += size
+        if self.deaths and connection.arrived_bytes >= self.deaths[0]:
+            del self.deaths[0]
+            self._travel(connection, 60, False, lambda: self._fail(connection, errno.ECONNRESET))
+            return
         relay = connection.relay
         if relay is None:
             return
@@ -241,8 +253,12 @@ class Link:
             data, back = connection.tls.feed(data)
             self._down(connection, back)
             if connection.tls.failed:
-                self._travel(connection, 60, False, lambda: self._server_closed(connection))
+                self.hang_up(connection)
                 return
+        if connection.serve is not None:
+            if data:
+                connection.serve(data)
+            return
         request = relay.feed(data)
         if request is None:
             return
@@ -258,10 +274,18 @@ class Link:
         else:
             answer, ends = self._astray(*relay.exchange(request), lambda: relay.exchange(request)[0])
         if answer:
-            self._down(connection, connection.tls.seal(answer) if connection.tls is not None else answer)
+            self.tell(connection, answer)
         if ends:
-            self._travel(connection, 60, False, lambda: self._server_closed(connection))
+            self.hang_up(connection)
         self._forget(connection)
+
+    def tell(self, connection: _Connection, data: bytes) -> None:
+        """The server says something."""
+        self._down(connection, connection.tls.seal(data) if connection.tls is not None else data)
+
+    def hang_up(self, connection: _Connection) -> None:
+        """The server closes its side."""
+        self._travel(connection, 60, False, lambda: self._server_closed(connection))
 
     def _astray(self, answer: bytes, ends: bool, again: Callable[[], bytes]) -> tuple[bytes, bool]:
         """What arrives of the collector's answer, and whether the connection ends with it."""
@@ -380,3 +404,23 @@ class Link:
             held, self._held = self._held, []
             for again in held:
                 self._kernel.after(RETRANSMIT_US, again)
+
+
+class _Served:
+    """A connection for a server that is played by the world (`Host.serve`)."""
+
+    def __init__(self, link: Link, kernel: Kernel, connection: _Connection) -> None:
+        self._link, self._kernel, self._connection = link, kernel, connection
+
+    def send(self, data: bytes) -> None:
+        """Bytes to the board."""
+        if not self._connection.closed:
+            self._link.tell(self._connection, data)
+
+    def end(self) -> None:
+        """Hang up."""
+        self._link.hang_up(self._connection)
+
+    def after(self, delay_us: int, action: Callable[[], None]) -> None:
+        """Do something later, if the connection still stands."""
+        self._kernel.after(delay_us, lambda: None if self._connection.closed else action())

@@ -58,7 +58,7 @@ class World:
         self.database = directory / "collector.db"
         self.collector_private = _secret(scenario, "collector")
         self.collector_port = 0
-        self._start_collector()
+        self.start_collector()
         self.second_collector = self._collector(0) if scenario.second_collector else None
         self._second_port = self.second_collector.start() if self.second_collector else 0
         self.authority = authority()
@@ -76,7 +76,7 @@ class World:
             self.close()
             raise
 
-    def _start_collector(self) -> None:
+    def start_collector(self) -> None:
         """Begin the collector, or begin it again on the same data and port."""
         self.collector = self._collector(self.collector_port)
         self.collector_port = self.collector.start()
@@ -193,7 +193,7 @@ class World:
     def _plan_once(self, fault: Fault) -> None:
         if fault.kind == "collector_restart":
             self.kernel.at(fault.at_ms * 1000, lambda: self.collector.stop())
-            self.kernel.at((fault.at_ms + fault.for_ms) * 1000, self._start_collector)
+            self.kernel.at((fault.at_ms + fault.for_ms) * 1000, self.start_collector)
         for checkpoint in self.checkpoints.values():
             if fault.board in ("", checkpoint.plan.name):
                 if fault.kind in plans.LASTING:
