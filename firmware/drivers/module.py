@@ -173,10 +173,11 @@ class Module:
     async def _reset(self):
         """Restart the module, where it can be told to."""
 
-    async def hold(self, work):
+    async def hold(self, work, then=None):
         """Run `work()`, which may stop the CPU, while the module reads nothing; a card shown meanwhile is read afterwards.
 
-        It is not run where the module does not confirm, is being talked to, or sends a code just then: try again later.
+        `then()` is waited for before the module reads again. Neither is run where the module does not confirm, is being
+        talked to, or sends a code just then: try again later.
         """
         if self.silent():
             work()
@@ -186,6 +187,8 @@ class Module:
         try:
             if await self._pause() and not self.partial():  # type: ignore[attr-defined]
                 work()
+                if then:
+                    await then()
         finally:
             self._soon = True  # asked at the next silence, unless it confirms here
             for _ in range(_TRIES):

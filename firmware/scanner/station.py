@@ -217,16 +217,16 @@ class Station:
         return self._clock.uptime_ms() - self._scanned_ms
 
     async def hold(self, work):
-        """The value of `work()`, which stops the CPU for up to a third of a second: run while the module reads nothing."""
-        done = []
+        """Wait for `work()`, which stops the CPU a third of a second at a time, while the module reads nothing."""
+        begun = []
         for _ in range(_HOLD_TRIES):
             if not self._reader.reading():
                 break
-            await self._reader.hold(lambda: done.append(work()))
-            if done:
-                return done[0]
+            await self._reader.hold(lambda: begun.append(0), work)
+            if begun:
+                return
             await asyncio.sleep_ms(_HOLD_AGAIN_MS)
-        return work()
+        await work()
 
     # Chores
 
