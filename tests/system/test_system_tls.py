@@ -246,7 +246,10 @@ def test_certificates_are_checked(ca: Certificate, liar: Callable[..., Liar]) ->
         assert listening.heard == 0, "no request is sent before the certificate holds"
 
 
-def test_the_commands_say_what_is_wrong(tmp_path: Path, ca: Certificate, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_say_what_is_wrong(
+    tmp_path: Path, ca: Certificate, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
     (tmp_path / "pass").write_text("correct horse battery staple\n")
     (tmp_path / "pass").chmod(0o600)
     centre = str(tmp_path / "centre")
