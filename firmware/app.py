@@ -64,6 +64,37 @@ def _lamp():
     return Lamp([machine.Pin(pin, machine.Pin.OUT) for pin in (board.LAMP_RED, board.LAMP_GREEN, board.LAMP_BLUE)])
 
 
+def _reader(number, kind, port, station, settings):
+    """The scan module on `port` (UART, tx, rx, trigger or None); only the driver that is asked for is loaded."""
+    uart = machine.UART(port[0], baudrate=9600, tx=port[1], rx=port[2], rxbuf=_UART_BUFFER_BYTES)
+    trigger = None if port[3] is None else machine.Pin(port[3], machine.Pin.OUT, value=1)
+
+    def on_payload(payload):
+        station.on_payload(payload, number)
+
+    driver = __import__("drivers." + kind, None, None, ("make",))
+    return driver.make(uart, on_payload, station.on_fail, settings, trigger, number)
+
+
+def _rules(settings, clock, me):
+    """(rules of config, lines about what they miss); what no rule asks for is not loaded."""
+    missing = []
+    is_open = denied = allowed = None
+    if settings.hours:
+        hours = __import__("scanner.hours", None, None, ("Hours",))
+        is_open = hours.Hours(settings.hours, clock, settings.utc_offset_min).open
+    if settings.lists:
+        module = __import__("scanner.lists", None, None, ("Lists",))
+        lists = module.Lists(_partition("lists"), me.list_key)
+        for name, kind in (("deny", module.DENY), ("allow", module.ALLOW)):
+            if name in settings.lists and not lists.kind & kind:
+                missing.append("lists: no %s list in force" % name)
+        denied = lists.denied if "deny" in settings.lists else None
+        allowed = lists.allowed if "allow" in settings.lists else None
+    texts = settings.other_codes == "record"
+    return Rules(settings.repeat_window_s * 1000, texts, is_open, denied, allowed, settings.most_inside), missing
+
+
 async def _serve(rtc):
     """Build the board's parts, start its tasks, and supervise them for ever."""
     clock = Clock()
@@ -91,19 +122,32 @@ async def _serve(rtc):
         await asyncio.sleep_ms(0)
 
     boot = (_boot_cause(rtc), _runtime())
-    station = Station(ring, Cards(settings.cards), Rules(settings.repeat_window_s * 1000), signals, clock, settings, boot)
+    rules, missing = _rules(settings, clock, me)
+    station = Station(ring, Cards(settings.cards), rules, signals, clock, settings, boot)
     station.begin(epoch, boot[0])
-    uart = machine.UART(
-        board.SCANNER_UART, baudrate=9600, tx=board.SCANNER_TX, rx=board.SCANNER_RX, rxbuf=_UART_BUFFER_BYTES
-    )
-    driver = __import__("drivers." + settings.scanner, None, None, ("make",))  # only the one that is asked for is loaded
-    reader = driver.make(uart, station.on_payload, station.on_fail, settings, None)
-    links = Links([Wifi(wlan, network) for network in settings.wifi], clock.uptime_ms)
+    port = (board.SCANNER_UART, board.SCANNER_TX, board.SCANNER_RX, getattr(board, "SCANNER_TRIGGER", None))
+    readers = [_reader(0, settings.scanner, port, station, settings)]
+    if settings.exit_scanner != "none":
+        if hasattr(board, "SCANNER2_UART"):
+            port = (
+                board.SCANNER2_UART,  # type: ignore[attr-defined]
+                board.SCANNER2_TX,  # type: ignore[attr-defined]
+                board.SCANNER2_RX,  # type: ignore[attr-defined]
+                getattr(board, "SCANNER2_TRIGGER", None),
+            )
+            readers.append(_reader(1, settings.exit_scanner, port, station, settings))
+        else:
+            missing.append("exit_scanner: this board has no place for it")
 
     def report(line):
         print(line)
         station.tell(TELEMETRY, records.note, records.ERROR, line)
 
+    ways = [Wifi(wlan, each) for each in settings.wifi]
+    tasks, budget = (), None
+    if settings.cellular or settings.ntp or settings.clock_chip != "none":
+        tasks, budget = __import__("fitting").fit(settings, ways, clock, station, random, report)
+    links = Links(ways, clock.uptime_ms, budget)
     tls = None
     if me.collector_url.startswith("https:"):
         from uplink.tls import Tls
@@ -121,18 +165,24 @@ async def _serve(rtc):
 
     watchdog = machine.WDT(timeout=_WATCHDOG_MS)
     supervisor = Supervisor(clock.uptime_ms, watchdog.feed, report, crash)
-    station.connect(reader, shipper, supervisor, links)
+    station.connect(readers, shipper, supervisor, links)
     if problem:
         print(problem)
     if changed or problem:
         outcome = records.REJECTED if problem else records.APPLIED
         station.tell(INCIDENT, records.change, records.CONFIG, settings.version, outcome, problem or "")
 
+    for line in missing:
+        report(line)
+
     lamp_task.cancel()
     supervisor.add("signals", signals.run, 20000)
-    supervisor.add("scanner", reader.run, 30000)
+    for i, reader in enumerate(readers):
+        supervisor.add("scanner%d" % i, reader.run, 30000)
     supervisor.add("station", lambda pulse: station.run(new_epoch, pulse), 20000)
     supervisor.add("links", links.run, 30000)
+    for name, run, limit_ms in tasks:
+        supervisor.add(name, run(links), limit_ms)
     supervisor.add("uplink", shipper.run, settings.heartbeat_s * 1000 + _UPLINK_MS)
     print(boot[1], board.NAME)
     gc.collect()

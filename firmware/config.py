@@ -6,7 +6,17 @@ import os
 _GOOD = "config.good"
 _NEW = "config.new"
 
-# Setting: its default first. A number's limits follow it, a word's alternatives, a list's words.
+_CELLULAR = {
+    "modem": ("a7670", "a7672", "sim7600"),
+    "apn": (b"",),
+    "user": (b"",),
+    "password": (b"",),
+    "pin": (b"",),
+    "metered": (True,),
+    "budget_mb": (0, 0, 1000000),
+}
+# Setting: its default first. A number's limits follow it, a word's alternatives, a list's words if not all stand in it, an
+# object's members.
 _SCHEMA = {
     "version": (0, 0, 0x3FFFFFFF),
     "wifi": ([],),
@@ -14,12 +24,22 @@ _SCHEMA = {
     "record_repeats": (False,),
     "journal_full": ("refuse", "overwrite"),
     "scanner": ("gm65", "auto", "ssi", "newland", "line"),
+    "exit_scanner": ("none", "gm65", "auto", "ssi", "newland", "line"),
     "line_baud": (9600, 1200, 115200),
     "line_gap_ms": (60, 20, 1000),
     "line_suffix": (b"\r",),
     "line_start": (b"",),
     "line_stop": (b"",),
     "cards": (["qrqg", "cccd", "bhyt", "passes"],),
+    "other_codes": ("record", "refuse"),
+    "hours": ([],),
+    "utc_offset_min": (420, -720, 840),
+    "lists": ([], "deny", "allow"),
+    "most_inside": (0, 0, 9999),
+    "links": (["wifi", "cellular"],),
+    "cellular": ({}, _CELLULAR),
+    "ntp": (b"",),
+    "clock_chip": ("none", "ds3231"),
     "heartbeat_s": (60, 5, 3600),
     "health_s": (900, 10, 86400),
     "metered_wait_s": (60, 0, 3600),
@@ -56,27 +76,30 @@ def _networks(value, name):
         here = "%s[%d]" % (name, i)
         _need(isinstance(network, dict), here, "an object")
         for member in network:
-            _need(member in ("ssid", "password", "static"), here + "." + str(member), "not a setting")
+            _need(member in ("ssid", "password", "static", "metered"), here + "." + str(member), "not a setting")
         _text(network.get("ssid"), here + ".ssid", 1, 32)
         if "password" in network:
             _text(network["password"], here + ".password", 8, 63)
         if "static" in network:
-            _addresses(network["static"], here + ".static")
+            good = isinstance(network["static"], list) and [str(part).count(".") for part in network["static"]] == [3] * 4
+            _need(good, here + ".static", "own address, mask, gateway, DNS server")
+        _need(isinstance(network.get("metered", False), bool), here + ".metered", "true or false")
 
 
-def _addresses(value, name):
-    """Own address, mask, gateway, DNS server."""
-    good = isinstance(value, list) and len(value) == 4
-    for address in value if good else ():
-        parts = address.split(".") if isinstance(address, str) else ()
-        good = good and len(parts) == 4 and all([part.isdigit() and int(part) < 256 for part in parts])
-    _need(good, name, "own address, mask, gateway, DNS server")
+def _hours(value):
+    if value:
+        hours = __import__("scanner.hours", None, None, ("parse",))  # on the heap only where there are any
+        for i, text in enumerate(value):
+            try:
+                hours.parse(text)
+            except (ValueError, AttributeError):
+                raise ConfigError("hours[%d]: like 07:30-17:00, or 1-5 07:30-17:00 for Monday to Friday" % i)
 
 
-def _check(name, value):
-    """Check one setting; raises ConfigError."""
-    _need(name in _SCHEMA, name, "not a setting")
-    rule = _SCHEMA[name]
+def _check(member, value, schema, name):
+    """Check one setting, `name` in full; raises ConfigError."""
+    _need(member in schema, name, "not a setting")
+    rule = schema[member]
     default = rule[0]
     if isinstance(default, bool):
         _need(isinstance(value, bool), name, "true or false")
@@ -87,13 +110,20 @@ def _check(name, value):
         _need(value in rule, name, "one of " + ", ".join([str(word) for word in rule]))
     elif isinstance(default, bytes):
         _need(isinstance(value, str) and len(value.encode()) <= 32, name, "a text of at most 32 bytes")
+    elif isinstance(default, dict):
+        _need(isinstance(value, dict), name, "an object")
+        for inner in value:
+            _check(inner, value[inner], rule[1], name + "." + inner)
     else:
         _need(isinstance(value, list) and len(value) <= 8, name, "a list of at most 8")
         if name == "wifi":
             _networks(value, name)
+        elif name == "hours":
+            _hours(value)
         else:
+            words = rule[1:] or default
             for i, word in enumerate(value):
-                _need(word in default, "%s[%d]" % (name, i), "one of " + ", ".join(default))
+                _need(word in words, "%s[%d]" % (name, i), "one of " + ", ".join([str(word) for word in words]))
 
 
 def parse(text):
@@ -104,7 +134,9 @@ def parse(text):
         raise ConfigError("config: not JSON")
     _need(isinstance(members, dict), "config", "an object")
     for name in members:
-        _check(name, members[name])
+        _check(name, members[name], _SCHEMA, name)
+    alone = members.get("exit_scanner", "none") == "none"
+    _need(not (alone and members.get("most_inside")), "most_inside", "needs an exit_scanner")
     return Config(members)
 
 

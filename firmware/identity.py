@@ -10,15 +10,17 @@ _SECTOR_BYTES = 4096
 
 
 class Identity:
-    """Members as bytes: device_id (8), device_key (32), collector_public (32); collector_url is text."""
+    """Members as bytes: device_id (8), device_key, collector_public, list_key (32 each); collector_url is text."""
 
     def __init__(self, members):
         self.device_id = unhexlify(members["device_id"])
         self.device_key = unhexlify(members["device_key"])
         self.collector_public = unhexlify(members["collector_public"])
+        self.list_key = unhexlify(members["list_key"])
         self.collector_url = members["collector_url"]
         self._authority = members.get("collector_ca", "")
-        if (len(self.device_id), len(self.device_key), len(self.collector_public)) != (8, 32, 32):
+        lengths = [len(key) for key in (self.device_id, self.device_key, self.collector_public, self.list_key)]
+        if lengths != [8, 32, 32, 32]:
             raise ValueError("identity")
 
     def authority(self):

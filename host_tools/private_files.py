@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from host_tools.errors import UserError
@@ -21,3 +22,28 @@ def write_private(path: Path, text: str, option: str) -> None:
             say(f"không ghi được {path}: {error.strerror}", f"cannot write {path}: {error.strerror}"),
             hint=say(f"chọn chỗ khác cho {option}", f"choose another place for {option}"),
         ) from error
+
+
+def replace_private(path: Path, content: bytes) -> None:
+    """Write aside with mode 0600, then move into place: never half a file, never readable by others.
+
+    Only a regular file is replaced: a serial port or a link given by mistake stays what it is.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise UserError(
+            say(f"{path}: không phải tệp thường", f"{path}: not a regular file"),
+            hint=say("--output là một tệp, không phải cổng", "--output is a file, not a port"),
+        )
+    aside = ""
+    try:
+        handle, aside = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)  # mkstemp creates 0600
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.replace(aside, path)
+    except OSError as error:
+        if aside:
+            Path(aside).unlink(missing_ok=True)
+        raise UserError(
+            say(f"không ghi được {path}: {error.strerror}", f"cannot write {path}: {error.strerror}"),
+            hint=say("xem lại đường dẫn của --output", "check the path given to --output"),
+        ) from None

@@ -7,7 +7,7 @@ import sys
 from micropython import const
 
 _KINDS = ("gm65", "ssi", "newland")
-_FOUND = "scanner.found"
+_FOUND = "scanner%d.found"
 _SETTLE_MS = const(300)
 _RETRY_MS = const(1000)
 _TRIES = const(5)  # of the kind that was here before another is looked for: it may be booting
@@ -18,12 +18,14 @@ class Auto:
 
     def __init__(self, *parts):
         self._parts = parts
+        self._path = _FOUND % parts[-1]
         try:
-            with open(_FOUND) as file:
+            with open(self._path) as file:
                 self._remembered = file.read()
         except (OSError, UnicodeError):
             self._remembered = None
         self._kind = None
+        self._found = False  # a module of this kind has answered
         self._look_for(self._remembered if self._remembered in _KINDS else _KINDS[0])
 
     def __getattr__(self, name):
@@ -49,15 +51,18 @@ class Auto:
             new.state, new.dropped, new.failed, new.restarts = counts
         self.reader = new
 
-    def _remember(self):
-        """Write down what was found. This may erase outside the flash gate: until now no card could be read."""
-        if self._kind != self._remembered:
-            try:
-                with open(_FOUND, "w") as file:
-                    file.write(self._kind)
-            except OSError:
-                pass  # a full disk: the next boot looks for it again
-            self._remembered = self._kind
+    def unsaved(self):
+        """True when what was found is still to be written down."""
+        return self._found and self._kind != self._remembered
+
+    def save(self):
+        """Write down what was found; it may erase, so only through the flash gate."""
+        try:
+            with open(self._path, "w") as file:
+                file.write(self._kind)
+        except OSError:
+            pass  # a full disk: the next boot looks for it again
+        self._remembered = self._kind
 
     async def run(self, pulse):
         """Look for a module, read it while it is there, and look again."""
@@ -69,9 +74,10 @@ class Auto:
                 pulse()
                 self._look_for(kind)
                 if await self.reader.start():
-                    self._remember()
+                    self._found = True
                     tries = _TRIES
                     await self.reader.serve(pulse)
+                    self._found = False
                     break
                 if tries > 1 and kind == here:
                     await asyncio.sleep_ms(_RETRY_MS)
@@ -80,6 +86,6 @@ class Auto:
                 await asyncio.sleep_ms(_RETRY_MS)
 
 
-def make(uart, on_payload, on_fail, settings, trigger):
+def make(uart, on_payload, on_fail, settings, trigger, number):
     """The reader, as config's "scanner" asks for it."""
-    return Auto(uart, on_payload, on_fail, settings, trigger)
+    return Auto(uart, on_payload, on_fail, settings, trigger, number)

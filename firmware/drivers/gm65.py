@@ -258,6 +258,6 @@ class Gm65(Module):
         return resumed
 
 
-def make(uart, on_payload, on_fail, settings, trigger):
+def make(uart, on_payload, on_fail, settings, trigger, number):
     """The reader, as config's "scanner" asks for it."""
     return Gm65(uart, on_payload, on_fail)

@@ -73,7 +73,7 @@ class Line(Module):
         return self._alive()
 
 
-def make(uart, on_payload, on_fail, settings, trigger):
+def make(uart, on_payload, on_fail, settings, trigger, number):
     """The reader of a module that nothing is known of but what config says."""
     profile = (
         (settings.line_baud,),
@@ -85,6 +85,6 @@ def make(uart, on_payload, on_fail, settings, trigger):
         0,
         settings.line_suffix,
         settings.line_gap_ms,
-        5000,
+        2500,  # shorter than any engine reads for, by default
     )
     return Line(uart, on_payload, on_fail, profile, trigger)

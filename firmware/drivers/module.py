@@ -58,6 +58,7 @@ class Module:
         self._heard_ms = self._busy_ms = time.ticks_ms()  # the last byte; the last one after a pause
         self._soon = False  # the module is to be asked, or started, at the next silence
         self._talking = False
+        self._held = False  # by stop()
 
     def reading(self):
         """True when codes that are shown arrive."""
@@ -66,6 +67,10 @@ class Module:
     def silent(self):
         """True when the module does not answer at any rate, or never stops sending."""
         return self.state == _SILENT or self.state == _CHATTERING
+
+    def unsaved(self):
+        """True when save() has something to write to the file system; what only `auto` has."""
+        return False
 
     # Bytes in
 
@@ -173,29 +178,28 @@ class Module:
     async def _reset(self):
         """Restart the module, where it can be told to."""
 
-    async def hold(self, work, then=None):
-        """Run `work()`, which may stop the CPU, while the module reads nothing; a card shown meanwhile is read afterwards.
+    async def stop(self):
+        """True when the module reads nothing until go(): it confirms, and is not sending a code; a silent one does anyway.
 
-        `then()` is waited for before the module reads again. Neither is run where the module does not confirm, is being
-        talked to, or sends a code just then: try again later.
+        Where it is False, try again later. A card shown meanwhile is read afterwards.
         """
         if self.silent():
-            work()
+            return True
         if self._talking or not self.reading():
+            return False
+        self._talking = self._held = True
+        return bool(await self._pause()) and not self.partial()  # type: ignore[attr-defined]
+
+    async def go(self):
+        """Let a module read again after stop(), whatever that gave."""
+        if not self._held:
             return
-        self._talking = True
-        try:
-            if await self._pause() and not self.partial():  # type: ignore[attr-defined]
-                work()
-                if then:
-                    await then()
-        finally:
-            self._soon = True  # asked at the next silence, unless it confirms here
-            for _ in range(_TRIES):
-                if await self._resume():  # type: ignore[attr-defined]
-                    self._soon = False
-                    break
-            self._talking = False
+        self._soon = True  # asked at the next silence, unless it confirms here
+        for _ in range(_TRIES):
+            if await self._resume():  # type: ignore[attr-defined]
+                self._soon = False
+                break
+        self._talking = self._held = False
 
     async def start(self):
         """Bring the module to reading; where that fails `state` says why."""
@@ -238,7 +242,7 @@ class Module:
 
     async def run(self, pulse):
         """Start the module and read it for ever; one that is lost is started again. `pulse()` shows progress."""
-        self._talking = False  # it may have been, when this task crashed
+        self._talking = self._held = False  # they may have been set when this task crashed
         await asyncio.sleep_ms(_SETTLE_MS)
         while True:
             pulse()

@@ -12,6 +12,6 @@ _SETTINGS = (
 PROFILE = ((9600, 115200), b"?", 0x21, _SETTINGS, b"\x1b1", b"\x1b0", 0x06, b"", 60, 2500)
 
 
-def make(uart, on_payload, on_fail, settings, trigger):
+def make(uart, on_payload, on_fail, settings, trigger, number):
     """The reader, as config's "scanner" asks for it."""
     return Line(uart, on_payload, on_fail, PROFILE, trigger)

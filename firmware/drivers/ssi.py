@@ -121,6 +121,6 @@ class Ssi(Module):
         return self._tell(_ENABLE)
 
 
-def make(uart, on_payload, on_fail, settings, trigger):
+def make(uart, on_payload, on_fail, settings, trigger, number):
     """The reader, as config's "scanner" asks for it."""
     return Ssi(uart, on_payload, on_fail)

@@ -399,5 +399,4 @@ class Ring:
 
     def unreleased(self):
         """Number of sectors that hold data the collector has not confirmed."""
-        states = bytes(self.state)
-        return states.count(b"\x01") + states.count(b"\x03")  # UNRELEASED, DAMAGED
+        return self.state.count(b"\x01") + self.state.count(b"\x03")  # UNRELEASED, DAMAGED

@@ -1,9 +1,11 @@
 """Signals: what the lamp and the buzzer say about a card, and, between cards, about the board (docs/signals.md)."""
 
 import asyncio
+import time
 
 from clock import happens
 from drivers import lamp as colours
+from micropython import const
 
 # Each signal: colour of the lamp, then (tone in Hz, ms) in turn; tone 0 is a pause. No two share colour and rhythm.
 RECORDED = (colours.GREEN, ((2700, 150), (0, 650)))
@@ -11,7 +13,12 @@ REPEAT = (colours.GREEN, ((2000, 40), (0, 260)))
 NOT_A_CARD = (colours.YELLOW, ((900, 120), (0, 80), (900, 120), (0, 480)))
 FAULT = (colours.RED, ((300, 150), (0, 100), (300, 150), (0, 100), (300, 150), (0, 350)))
 NO_ROOM = (colours.RED, ((700, 350), (0, 100), (700, 350), (0, 100)))  # over before the next code can come
+STAFF = (colours.RED, ((500, 600), (0, 300)))
+PLACE_FULL = (colours.YELLOW, ((1200, 200), (0, 100), (1200, 200), (0, 100), (1200, 200), (0, 100)))
 TRY_AGAIN = (colours.YELLOW, ((1500, 60), (0, 60), (1500, 60), (0, 420)))
+
+# By verdict. Denied, expired, forged, closed and not on the list look and sound the same: the reason is the centre's affair.
+OF = (None, RECORDED, STAFF, RECORDED, NOT_A_CARD, STAFF, STAFF, PLACE_FULL, REPEAT, STAFF, STAFF)
 
 # What the lamp says while no card is shown: (first colour, ms, second colour, ms).
 STARTING = (colours.BLUE, 300, colours.OFF, 300)
@@ -24,6 +31,10 @@ FULL = (colours.RED, 250, colours.YELLOW, 250)
 BROKEN = (colours.RED, 1000, colours.OFF, 1000)
 
 
+_CLEAR_MS = const(70)  # of a signal are heard before the one for a card at the other reader cuts it short ...
+_BETWEEN_MS = const(30)  # ... after so much silence
+
+
 class Signals:
     """Plays one signal at a time on `lamp` and `buzzer`; the newest one wins. `state` is what the lamp says between."""
 
@@ -32,27 +43,50 @@ class Signals:
         self._lamp = lamp
         self._buzzer = buzzer
         self._signal = None
+        self._waiting = None  # until the one that has just begun has been heard
+        self._began_ms = None
         self._played = asyncio.Event()
 
     def play(self, signal):
-        """Begin a signal now: its light and its first tone are on when this returns."""
+        """Begin a signal now: its light and its first tone are on when this returns, unless another began just before."""
+        now = time.ticks_ms()
+        if self._began_ms is not None and time.ticks_diff(now, self._began_ms) < _CLEAR_MS:
+            self._waiting = signal
+        else:
+            self._begin(signal)
+        self._played.set()
+
+    def _begin(self, signal):
+        self._began_ms = time.ticks_ms()
         self._signal = signal
         self._buzzer.tone(signal[1][0][0])
         self._lamp.show(signal[0])
-        self._played.set()
+
+    async def _next(self):
+        """The signal that is to be carried to its end, if any."""
+        if self._waiting:
+            await asyncio.sleep_ms(max(0, _CLEAR_MS - time.ticks_diff(time.ticks_ms(), self._began_ms)))
+            self._buzzer.tone(0)
+            await asyncio.sleep_ms(_BETWEEN_MS)
+            waiting, self._waiting = self._waiting, None
+            self._begin(waiting)
+        self._played.clear()
+        signal, self._signal = self._signal, None
+        return signal
 
     async def run(self, pulse):
         """Carry signals to their end and blink the state between them."""
         while True:
             pulse()
-            self._played.clear()
-            signal, self._signal = self._signal, None
+            signal = await self._next()
             if signal:
                 for i, (freq_hz, ms) in enumerate(signal[1]):
                     if i:
                         self._buzzer.tone(freq_hz)
                     if await happens(self._played, ms):
                         break
+                else:
+                    self._began_ms = None
                 continue
             first, first_ms, second, second_ms = self.state
             self._lamp.show(first)

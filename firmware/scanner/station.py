@@ -31,7 +31,8 @@ _RECORD_BYTES = const(239)
 
 
 class Station:
-    """One door. `boot` is (cause, version) for the BOOT record; `recorded` is set when there is something to send.
+    """One door, with one scan module or two. `boot` is (cause, version) for the BOOT record; `recorded` is set when there is
+    something to send.
 
     Plain functions from on_payload() to the buzzer: nothing there waits, erases or asks the network.
     """
@@ -43,10 +44,11 @@ class Station:
         self.scans = 0
         self.not_ready = 0  # reads that came while no card could be kept
         self.longest_verdict_ms = 0
-        self._reader = None
+        self._readers = ()
         self._shipper = None
         self._supervisor = None
         self._links = None
+        self.extras = []  # functions that give more pairs for HEALTH
         self.recorded = asyncio.Event()  # set when there is something to send
         self._cards = cards
         self._rules = rules
@@ -59,47 +61,42 @@ class Station:
         self._plain = bytearray(_RECORD_BYTES)
         self._view = memoryview(self._plain)
         self._scanned_ms = 0
+        self._scanned_by = 0
         self._verdict = asyncio.Event()
         self._clock_sequence = 0
         self._health_ms = None
-        self._reader_state = None
+        self._states = None  # of the readers
         self._fill = 0  # percent of the journal that takes nothing new
         self._untold = []
 
-    def connect(self, reader, shipper, supervisor, links):
+    def connect(self, readers, shipper, supervisor, links):
         """The parts whose state the station shows and reports."""
-        self._reader = reader
+        self._readers = readers
         self._shipper = shipper
         self._supervisor = supervisor
         self._links = links
 
     # The path of a scan
 
-    def on_payload(self, payload):
+    def on_payload(self, payload, reader=0):
         """Decide on one code (a memoryview), record it, signal. Called by the driver with whatever the module read."""
-        clock = self._clock
-        now = clock.uptime_ms()
+        now = self._clock.uptime_ms()
+        self._scanned_by = reader
         if not self.ready:
             self._refuse()
             return
         scheme, packed = self._cards.identify(bytes(payload))
-        key = bytes((scheme,)) + packed
-        decision = self._rules.decide(scheme, key, now)
-        signal = signals.RECORDED
+        decision, new = self._rules.decide(reader, scheme, packed, now)
         if decision == verdict.NOT_A_CARD:
-            signal = signals.NOT_A_CARD
-        elif decision == verdict.REPEAT:
-            signal = signals.REPEAT
-        if signal is signals.REPEAT and not self._config.record_repeats:
-            pass  # it is in flash already
-        elif self._append(records.scan(self._plain, 0, now, 0, decision, scheme, packed), journal.EVENT):
+            packed = records.NO_ID  # nothing is kept of it
+        if new or self._config.record_repeats:
+            if not self._append(records.scan(self._plain, 0, now, reader, decision, scheme, packed), journal.EVENT):
+                self.ready = False  # until the chores find a sector again
+                self._refuse()
+                return
             self.scans += 1
-            self._rules.recorded(key, now)
-        else:
-            self.ready = False  # until the chores find a sector again
-            self._refuse()
-            return
-        self._signals.play(signal)
+            self._rules.recorded(reader, scheme, packed, decision, now)
+        self._signals.play(signals.OF[decision])
         self._answered()
         self.longest_verdict_ms = max(self.longest_verdict_ms, self._scanned_ms - now)
 
@@ -159,23 +156,32 @@ class Station:
         if self._health_ms is None and not self._clock.known() and now < self._config.health_s * 1000:
             return  # the first one goes when the centre has answered
         rssi = self._links.rssi()
+        dropped, restarts, failed = self.not_ready, 0, 0
+        for reader in self._readers:
+            dropped += reader.dropped
+            restarts += reader.restarts
+            failed += reader.failed
         pairs = [
             (1, gc.mem_free()),
             (2, self.ring.unreleased()),
             (3, self.ring.lost),
             (4, self.ring.unusable),
             (9, self.scans),
-            (10, self._reader.dropped + self.not_ready),
+            (10, dropped),
             (11, self._shipper.failures),
             (12, self._supervisor.longest_loop_ms),
             (13, self.longest_verdict_ms),
-            (14, self._reader.state),
+            (14, self._readers[0].state),
             (16, self._fill),
-            (17, self._reader.restarts),
-            (18, self._reader.failed),
+            (17, restarts),
+            (18, failed),
         ]
+        if len(self._readers) > 1:
+            pairs += [(19, self._rules.inside), (20, self._readers[1].state)]
         if rssi is not None:
             pairs += [(5, self._links.kind), (6, rssi)]
+        for extra in self.extras:
+            pairs += extra()
         if self._append(records.health(self._plain, 0, now, pairs), journal.TELEMETRY):
             self._health_ms = now
 
@@ -217,24 +223,31 @@ class Station:
         return self._clock.uptime_ms() - self._scanned_ms
 
     async def hold(self, work):
-        """Wait for `work()`, which stops the CPU a third of a second at a time, while the module reads nothing."""
-        begun = []
+        """Wait for `work()`, which stops the CPU a third of a second at a time, while no module reads."""
         for _ in range(_HOLD_TRIES):
-            if not self._reader.reading():
+            if not self._reading():
                 break
-            await self._reader.hold(lambda: begun.append(0), work)
-            if begun:
-                return
+            try:
+                if all(await asyncio.gather(*[reader.stop() for reader in self._readers])):
+                    await work()
+                    return
+            finally:
+                await asyncio.gather(*[reader.go() for reader in self._readers])
             await asyncio.sleep_ms(_HOLD_AGAIN_MS)
         await work()
 
     # Chores
 
+    def _reading(self):
+        return any([reader.reading() for reader in self._readers])
+
     def _show_state(self):
-        if self._started and self._reader.state != self._reader_state:
+        states = [reader.state for reader in self._readers]
+        if self._started and states != self._states:
             self._health_ms = _LONG_AGO_MS  # lost, or found again: the centre is to know at once
-        self._reader_state = self._reader.state
-        self.ready = self.ring.accepts(_SCAN_BYTES, journal.EVENT) and self._reader.reading()
+        self._states = states
+        self.ready = self.ring.accepts(_SCAN_BYTES, journal.EVENT) and self._reading()
+        silent = any([reader.silent() for reader in self._readers])
         self._started = self._started or self.ready
         unreleased = self.ring.unreleased()
         before = self._fill
@@ -243,8 +256,8 @@ class Station:
             self._health_ms = _LONG_AGO_MS  # the centre is to know at once
         if self.ring.full():
             state = signals.FULL
-        elif not self.ready:
-            state = signals.BROKEN if self._started or self._reader.silent() else signals.STARTING
+        elif not self.ready or silent:
+            state = signals.BROKEN if self._started or silent else signals.STARTING
         elif fill >= _FILLING:
             state = signals.FILLING if fill < _ALMOST_FULL else signals.ALMOST_FULL
         elif self._shipper.online():
@@ -265,18 +278,22 @@ class Station:
             turn = _SILENCE
         else:
             return 0
-        return 0 if self._reader.partial() else turn
+        return 0 if any([reader.partial() for reader in self._readers]) else turn
 
     async def _gate(self, turn, erase, *args):
-        """The flash gate: `erase(*args)` stops the CPU for 400 ms at most while the module reads no card.
+        """The flash gate: `erase(*args)` stops the CPU for 400 ms at most while no module reads a card.
 
-        After a verdict the module pauses by itself; in silence a card may come at any moment, so it is held.
+        After a verdict its module pauses by itself; any other, and in silence each, is stopped: a card may come at any moment.
         """
-        if turn == _PAUSE:
-            erase(*args)
-        else:
+        others = [reader for i, reader in enumerate(self._readers) if turn == _SILENCE or i != self._scanned_by]
+        try:
+            stopped = all(await asyncio.gather(*[reader.stop() for reader in others]))
+            late = turn == _PAUSE and self._clock.uptime_ms() - self._scanned_ms > _PAUSE_ENDS_MS
             # A code that came first is answered first.
-            await self._reader.hold(lambda: self._verdict.is_set() or erase(*args))
+            if stopped and not late and not self._verdict.is_set():
+                erase(*args)
+        finally:
+            await asyncio.gather(*[reader.go() for reader in others])
 
     async def run(self, new_epoch, pulse):
         """The chores: erase ahead through the gate, write what is due about the board, renew the key, show the state."""
@@ -287,7 +304,7 @@ class Station:
             rank = journal.EVENT
             for told in self._untold:
                 rank = max(rank, told[0])
-            if not self._started and not self._reader.reading() and ring.wants_erase(rank):
+            if not self._started and not self._reading() and ring.wants_erase(rank):
                 while ring.wants_erase(rank):
                     ring.prepare(rank)  # at boot the module does not read yet
                 # Something is said at once, so that the next boot finds room and need not erase another.
@@ -298,6 +315,10 @@ class Station:
             if turn:
                 if ring.wants_erase(rank):
                     await self._gate(turn, ring.prepare, rank)
+                elif turn == _SILENCE:  # a file takes more than one erase
+                    for reader in self._readers:
+                        if reader.unsaved():
+                            await self._gate(turn, reader.save)
                 self._write_untold()
                 self._write_clock()
                 self._write_health()

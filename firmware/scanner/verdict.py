@@ -3,35 +3,83 @@
 from micropython import const
 from scanner import cards
 
-RECORDED = const(3)
+# As in a SCAN record (docs/formats.md).
+ADMITTED = const(1)  # a rule was asked, and none refuses
+DENIED = const(2)
+RECORDED = const(3)  # there is no rule
 NOT_A_CARD = const(4)
+PLACE_FULL = const(7)
 REPEAT = const(8)
+CLOSED = const(9)
+NOT_LISTED = const(10)
 
+_ENTERS = (ADMITTED, RECORDED)
+_KNOWN = (ADMITTED, RECORDED, REPEAT)
 _REMEMBERED = const(64)  # cards in the repeat window; with more, the oldest is forgotten and would be recorded again
 
 
 class Rules:
-    """The repeat window, `window_ms` long, counted from the record."""
+    """What config asks of a card at reader 0, the way in; at any other, a way out, a card is only recorded.
 
-    def __init__(self, window_ms):
+    `window_ms`: the repeat window, counted from the record. `texts`: whether other codes than cards are recorded.
+    `is_open()`: the hours; `denied(scheme, packed)` and `allowed(…)`: the lists; each None where config does not ask it.
+    `most`: how many may be inside, 0 for any number.
+    """
+
+    def __init__(self, window_ms, texts, is_open=None, denied=None, allowed=None, most=0):
+        self.inside = 0  # how many went in and not out again, since the board has power
         self._window_ms = window_ms
+        self._texts = texts
+        self._is_open = is_open
+        self._denied = denied
+        self._allowed = allowed
+        self._most = most
         self._keys = [None] * _REMEMBERED
         self._times = [0] * _REMEMBERED
+        self._last = bytearray(_REMEMBERED)  # reader and verdict, as a SCAN record packs them
         self._next = 0
 
-    def decide(self, scheme, key, uptime_ms):
-        """The verdict for a card. `key` names it: scheme and packed id in one bytes object."""
-        if scheme == cards.PAYMENT or scheme == cards.LINK:
-            return NOT_A_CARD
-        if key in self._keys and uptime_ms - self._times[self._keys.index(key)] < self._window_ms:
-            return REPEAT
-        return RECORDED
-
-    def recorded(self, key, uptime_ms):
-        """Remember a code that is now in flash."""
+    def decide(self, reader, scheme, packed, uptime_ms):
+        """(verdict on a card, whether it is a new one); what is not new was recorded in the repeat window."""
+        key = bytes((scheme,)) + packed
+        before = 0
         if key in self._keys:
-            self._times[self._keys.index(key)] = uptime_ms
+            i = self._keys.index(key)
+            # Who went out comes in again, and the other way round.
+            if uptime_ms - self._times[i] < self._window_ms and self._last[i] >> 4 == reader:
+                before = self._last[i] & 15
+        if before in _KNOWN:
+            return REPEAT, False
+        verdict = self._judge(reader, scheme, packed)
+        return verdict, verdict != before
+
+    def _judge(self, reader, scheme, packed):
+        if scheme == cards.PAYMENT or scheme == cards.LINK or (scheme == cards.OTHER and not self._texts):
+            return NOT_A_CARD
+        if reader:
+            return RECORDED
+        if self._denied and self._denied(scheme, packed):
+            return DENIED
+        if self._is_open and not self._is_open():
+            return CLOSED
+        if self._allowed and self._allowed(scheme, packed) is False:
+            return NOT_LISTED
+        if self._most and self.inside >= self._most:
+            return PLACE_FULL
+        return ADMITTED if self._is_open or self._denied or self._allowed or self._most else RECORDED
+
+    def recorded(self, reader, scheme, packed, verdict, uptime_ms):
+        """Remember a card that is now in flash, and who is inside."""
+        if verdict == NOT_A_CARD:
             return
-        self._keys[self._next] = key
-        self._times[self._next] = uptime_ms
-        self._next = (self._next + 1) % _REMEMBERED
+        if verdict in _ENTERS:
+            self.inside = max(0, self.inside - 1) if reader else self.inside + 1
+        key = bytes((scheme,)) + packed
+        if key in self._keys:
+            i = self._keys.index(key)
+        else:
+            i = self._next
+            self._keys[i] = key
+            self._next = (i + 1) % _REMEMBERED
+        self._times[i] = uptime_ms
+        self._last[i] = reader << 4 | verdict

@@ -10,7 +10,7 @@ _ASK_METERED_MS = const(40000)
 _ANSWER_MS = const(20000)
 _MAX_ROUNDS = const(3)  # while nobody answers on any link each gets twice the time of the round before, so many times
 _GONE_MS = const(10000)  # the chip finds an access point that was away for a moment by itself
-_LOOK_MS = const(1000)
+_LOOK_MS = const(2000)
 _REST_MS = const(4000)
 # On a metered link a cheaper one is tried after twice the time it took the time before, unless it had served for _PROVEN_MS.
 _RETURN_MS = const(150000)
@@ -21,7 +21,8 @@ _LONG_MS = const(0x3FFFFFFF)
 
 
 class Links:
-    """`links` are tried in their order; a link has name, kind, metered, up(), rssi(), server(), open(pulse) and close().
+    """`links` are tried in their order; a link has name, kind, metered, up(), rssi(), server(), open(pulse) and
+    close(heard), which is told whether the collector answered.
 
     The shipper says what comes of its requests: asking(), moving() while a long one makes progress, then answered(n)
     for an authentic reply or unanswered(n), with the bytes both ways. due() tells it that a word is wanted now, whether
@@ -119,7 +120,7 @@ class Links:
         at = 0
         links = self._links
         if self._link:
-            await self._link.close()  # this task has crashed
+            await self._link.close(False)  # this task has crashed
             self._link = None
         while True:
             pulse()
@@ -134,7 +135,7 @@ class Links:
                 self._asked_ms = None
                 cheaper = await self._serve(at, pulse)
                 self._link = None
-            await link.close()
+            await link.close(opened and self._heard)
             at = cheaper if opened and cheaper is not None else (at + 1) % len(links)
             if not opened or not self._heard:
                 await asyncio.sleep_ms(0 if at else _REST_MS)

@@ -14,10 +14,10 @@ class Wifi:
     like any other: the chip asks for it by its name."""
 
     kind = 1  # as HEALTH has it
-    metered = False
 
     def __init__(self, wlan, network):
         self.name = network["ssid"]
+        self.metered = network.get("metered", False)
         self._wlan = wlan
         self._network = network
         self._used = False
@@ -61,7 +61,7 @@ class Wifi:
                 return True
         return False
 
-    async def close(self):
+    async def close(self, heard):
         try:
             self._wlan.disconnect()
         except OSError:

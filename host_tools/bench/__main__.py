@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from host_tools.bench import figures, journal, runs, storage
+from host_tools.bench import busy, figures, journal, lists, runs, storage
 from host_tools.bench.figures import ROOT, Figure, Firmware, as_json
 from host_tools.bench.table import table
 from host_tools.errors import EXIT_ENVIRONMENT, EXIT_OK
@@ -27,7 +27,10 @@ def measure() -> tuple[list[Figure], list[str]]:
         ("recovery", lambda: figures.recovery(firmware)),
         ("full journal", lambda: journal.full(firmware)),
         ("append", lambda: journal.append(firmware)),
+        ("lists", lambda: lists.lookups(firmware)),
+        ("path with lists", lambda: lists.with_lists(found)),
         ("demo", lambda: runs.demo(found)),
+        ("busy", lambda: busy.busy(found)),
         ("wear", runs.wear),
         ("storage", storage.storage),
     ]

@@ -17,9 +17,10 @@ _FRONT = {
     "card_flash_bytes": ("flash of an 18-digit card, uptime just under a year", 1, " bytes", 0),
     "erases_before_beep": ("erases between card and beep", 1, "", 0),
     "scan_instructions": ("first raw byte to buzzer, 74-byte national card", 1e6, " M instructions", 2),
+    "path_instructions": ("the same, the dearest kind of card, both lists full and asked", 1e6, " M instructions", 2),
     "x25519_instructions": ("an X25519", 1e6, " M instructions", 0),
-    "mpy_bytes": ("`.mpy` files that default settings load", 1024, " KiB", 1),
-    "heap_bytes": ("heap when they are loaded, 32-bit runtime", 1024, " KiB", 1),
+    "whole_mpy_bytes": ("`.mpy` files that are loaded when config asks for everything", 1024, " KiB", 0),
+    "whole_heap_bytes": ("heap when they are loaded, 32-bit runtime", 1024, " KiB", 0),
 }
 
 

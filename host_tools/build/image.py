@@ -1,4 +1,4 @@
-"""Puts a whole flash image together: partition table, identity, file system, and blank lists and journal."""
+"""Puts a whole flash image together: partition table, identity, file system, lists if there are some, a blank journal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from host_tools.build.bundle import compile_bundle
 from host_tools.build.identity import Identity, encode_partition
 from host_tools.build.partitions import MIB, SECTOR_BYTES, TABLE_OFFSET, Partition, encode_table, find, partition_map
 from host_tools.errors import UserError
+from host_tools.formats import lists as list_format
 from host_tools.text import say
 
 CONFIG_PATH = "config.json"
@@ -30,27 +31,40 @@ _SECRET_MEMBERS = ("device_key", "list_key", "collector_private")
 
 
 def build_image(
-    *, firmware_dir: Path, board: str, config: dict[str, Any], identity: Identity, flash_size: int = 4 * MIB
+    *,
+    firmware_dir: Path,
+    board: str,
+    config: dict[str, Any],
+    identity: Identity,
+    flash_size: int = 4 * MIB,
+    lists: bytes | None = None,
 ) -> bytes:
     """The whole flash, `flash_size` bytes; the same inputs give the same bytes.
 
     What is not written here stays 0xFF: the boot loader and MicroPython's own image go in when the board is flashed;
-    nvs, phy_init, lists and journal start blank. UserError when an input is wrong or does not fit.
+    nvs, phy_init and journal start blank, and so does the lists partition where no list file (`lists`) is given.
+    UserError when an input is wrong or does not fit.
     """
-    return assemble(compile_bundle(firmware_dir, board), config, identity, flash_size)
+    return assemble(compile_bundle(firmware_dir, board), config, identity, flash_size, lists)
 
 
-def assemble(bundle: dict[str, bytes], config: dict[str, Any], identity: Identity, flash_size: int) -> bytes:
+def assemble(
+    bundle: dict[str, bytes], config: dict[str, Any], identity: Identity, flash_size: int, lists: bytes | None = None
+) -> bytes:
     """`build_image` from files that are compiled already."""
     files = {**bundle, CONFIG_PATH: encode_config(config)}
     partitions = partition_map(flash_size)
     vfs = find(partitions, "vfs")
     image = bytearray(b"\xff" * flash_size)
-    for offset, content in (
+    contents = [
         (TABLE_OFFSET, encode_table(partitions)),
         (find(partitions, "identity").offset, encode_partition(identity)),
         (vfs.offset, make_filesystem(files, vfs.size)),
-    ):
+    ]
+    if lists is not None:
+        partition = find(partitions, "lists")
+        contents.append((partition.offset, place_lists(lists, identity, partition.size)))
+    for offset, content in contents:
         image[offset : offset + len(content)] = content
     return bytes(image)
 
@@ -100,6 +114,25 @@ def make_filesystem(files: dict[str, bytes], size: int) -> bytes:
             hint=say("bớt firmware hoặc dùng flash lớn hơn", "make the firmware smaller or take a larger flash"),
         ) from None
     return bytes(filesystem.context.buffer)
+
+
+def place_lists(file: bytes, identity: Identity, size: int) -> bytes:
+    """A lists partition with this list file in its first half; UserError when this board could not use it."""
+    try:
+        made = list_format.decode(file)
+        if made.key_name != list_format.key_name(identity.list_key):
+            raise list_format.ListFormatError(
+                "khoá danh sách khác với khoá của bo mạch", "made with another list key than this board's"
+            )
+        return list_format.encode_partition(file, size)
+    except list_format.ListFormatError as error:
+        raise UserError(
+            say(f"danh sách: {error}", f"lists: {error}"),
+            hint=say(
+                "tạo lại bằng 'chot lists' với danh tính của bo mạch này, hoặc dùng flash lớn hơn",
+                "make it with 'chot lists' and this board's identity, or take a larger flash",
+            ),
+        ) from None
 
 
 def used_bytes(image: bytes, partition: Partition) -> int:

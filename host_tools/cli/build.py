@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from host_tools.errors import EXIT_OK, UserError
+from host_tools.private_files import replace_private
 from host_tools.text import say
 
 SUMMARY = ("tạo ảnh flash cho một bo mạch", "make the flash image of one board")
@@ -24,11 +23,11 @@ _FIRMWARE_DIR = Path(__file__).resolve().parents[2] / "firmware"
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.description = (parser.description or "") + say(
-        ".\nẢnh gồm bảng phân vùng, danh tính, hệ tệp; danh sách và nhật ký để trống. Bộ nạp khởi động và MicroPython\n"
+        ".\nẢnh gồm bảng phân vùng, danh tính, hệ tệp, danh sách nếu có; nhật ký để trống. Bộ nạp khởi động và MicroPython\n"
         "không có trong ảnh: chúng được ghi lúc nạp bo mạch. Ảnh chứa khoá của bo mạch nên chỉ chủ tệp đọc được.",
-        ".\nThe image holds partition table, identity and file system; lists and journal are blank. The boot loader\n"
-        "and MicroPython itself are not in it: they are written when the board is flashed. The image holds the\n"
-        "board's key, so only its owner may read the file.",
+        ".\nThe image holds partition table, identity, file system, and lists if some are given; the journal is blank.\n"
+        "The boot loader and MicroPython itself are not in it: they are written when the board is flashed. The image\n"
+        "holds the board's key, so only its owner may read the file.",
     )
     parser.add_argument("--board", required=True, help=say("tên trong hardware/boards/", "a name in hardware/boards/"))
     parser.add_argument("--config", type=Path, required=True, help=say("cấu hình, JSON", "settings, JSON"))
@@ -47,6 +46,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
             "whose certificates the board believes under https (PEM or DER)",
         ),
     )
+    parser.add_argument(
+        "--lists", type=Path, metavar="FILE", help=say("danh sách thẻ, do 'chot lists' tạo", "a file made by 'chot lists'")
+    )
     parser.add_argument("--output", type=Path, required=True, help=say("tệp ảnh sẽ ghi", "the image file to write"))
     parser.add_argument("--flash-size", type=int, choices=(4, 16), default=4, help="MiB (4)")
     parser.add_argument(
@@ -64,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = _load_json(args.config)
     identity = load_identity(args.identity)
+    lists = None if args.lists is None else _read_lists(args.lists)
     bundle = compile_bundle(args.firmware, args.board, int(time.time()) // DAY_S * DAY_S)
     check_config(args.firmware, config)
     authority = load_authority(args.ca) if args.ca else b""
@@ -73,8 +76,8 @@ def run(args: argparse.Namespace) -> int:
         identity = dataclasses.replace(identity, collector_ca=b"")
         bundle["ca.der"] = authority
     check_transport(identity, config, authority)
-    image = assemble(bundle, config, identity, args.flash_size * MIB)
-    _write_private(args.output, image)
+    image = assemble(bundle, config, identity, args.flash_size * MIB, lists)
+    replace_private(args.output, image)
 
     print(say("phân vùng    vị trí     KiB  đã dùng KiB", "partition    offset     KiB     used KiB"))
     for part in partition_map(args.flash_size * MIB):
@@ -103,26 +106,11 @@ def _load_json(path: Path) -> Any:
         ) from None
 
 
-def _write_private(path: Path, content: bytes) -> None:
-    """Write aside with mode 0600, then move into place: never half an image, never readable by others.
-
-    Only a regular file is replaced: a serial port or a link given by mistake stays what it is.
-    """
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise UserError(
-            say(f"{path}: không phải tệp thường", f"{path}: not a regular file"),
-            hint=say("--output là một tệp ảnh, không phải cổng", "--output is an image file, not a port"),
-        )
-    aside = ""
+def _read_lists(path: Path) -> bytes:
     try:
-        handle, aside = tempfile.mkstemp(prefix=path.name + ".", dir=path.parent)  # mkstemp creates 0600
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(aside, path)
+        return path.read_bytes()
     except OSError as error:
-        if aside:
-            Path(aside).unlink(missing_ok=True)
         raise UserError(
-            say(f"không ghi được {path}: {error.strerror}", f"cannot write {path}: {error.strerror}"),
-            hint=say("xem lại đường dẫn của --output", "check the path given to --output"),
+            say(f"không đọc được {path}: {error.strerror}", f"cannot read {path}: {error.strerror}"),
+            hint=say("xem lại đường dẫn của --lists", "check the path given to --lists"),
         ) from None

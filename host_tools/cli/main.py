@@ -11,7 +11,7 @@ from host_tools import __version__
 from host_tools.errors import EXIT_ENVIRONMENT, EXIT_USAGE, UserError
 from host_tools.text import say
 
-COMMANDS = ("build", "cards", "collector", "rescue", "sim", "trace")
+COMMANDS = ("build", "cards", "collector", "lists", "rescue", "sim", "trace")
 
 
 class _Parser(argparse.ArgumentParser):

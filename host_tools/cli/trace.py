@@ -80,6 +80,9 @@ def _visit_json(visit: Visit) -> dict[str, Any]:
         "latest_ms": visit.scan.latest_ms,
         "timed": visit.scan.timed,
         "lsn": visit.scan.lsn,
+        "way_out": visit.out,
+        "from_ms": visit.from_ms,
+        "until_ms": visit.until_ms,
     }
 
 
@@ -163,7 +166,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(say(f"thẻ {card}, số lượt: {len(visits)}", f"card {card}, visits: {len(visits)}"))
         for visit in visits:
-            print(f"  {_printable(visit.checkpoint)}  {_start(visit)}")
+            way = say("  (lối ra)", "  (way out)") if visit.out else ""
+            print(f"  {_printable(visit.checkpoint)}  {_start(visit)}{way}")
         if contacts:
             print(_contact_table(contacts))
         else:

@@ -43,6 +43,10 @@ HEALTH_NAMES = {
     14: "scan_module_state",
     15: "clock_drift_tenth_ppm",
     16: "journal_fill_percent",
+    17: "scan_module_losses",
+    18: "cards_not_readable",
+    19: "people_inside",
+    20: "exit_module_state",
 }
 
 

@@ -1,13 +1,14 @@
 """Who shared a place and time with a card: visits, what overlaps them, and whether that is certain or only possible.
 
-A scan at an entry begins a visit of a set length (the stay). A scan lies between an earliest and a latest, so two
-visits overlap *certainly* if they do for every moment within the bounds, and *possibly* if they do for some. Scans of
-one boot compare by uptime, which is exact even where the boot never learned the time."""
+A scan at a way in begins a visit of a set length (the stay), a scan at a way out ends one; where a board has seen a
+person come and go, the visit is what lies between. A scan lies between an earliest and a latest, so two visits overlap
+*certainly* if they do for every moment within the bounds, and *possibly* if they do for some. Scans of one boot compare
+by uptime, which is exact even where the boot never learned the time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from host_tools.collector import gaps
 from host_tools.collector.places import checkpoints
@@ -15,15 +16,20 @@ from host_tools.collector.store import Store
 from host_tools.collector.timeline import Placed, drift_ms, place
 from host_tools.formats import records
 
+# Who goes out within a day of coming in was inside all the time, if both moments are known to two minutes.
+LONGEST_VISIT_MS = 24 * 3600 * 1000
+PAIRED_WITHIN_MS = 120_000
+
 
 @dataclass(frozen=True)
 class Visit:
-    """A person at a checkpoint: the scan lies within the bounds, and the visit lasts `stay_ms` from it."""
+    """A person at a checkpoint: the scan lies within the bounds, the visit from `before_ms` before it to `after_ms` after."""
 
     device_id: bytes
     checkpoint: str
     scan: Placed
-    stay_ms: int
+    before_ms: int
+    after_ms: int
 
     @property
     def scheme(self) -> int:
@@ -41,9 +47,19 @@ class Visit:
         return self.scheme, records.packed_card(self.scan.plaintext)
 
     @property
+    def out(self) -> bool:
+        """Whether the card was shown at a way out."""
+        return bool(self.scan.decoded and self.scan.decoded["reader"])
+
+    @property
+    def from_ms(self) -> int:
+        """The earliest moment this visit may have begun."""
+        return self.scan.earliest_ms - self.before_ms
+
+    @property
     def until_ms(self) -> int:
         """The latest moment this visit may have lasted to."""
-        return self.scan.latest_ms + self.stay_ms
+        return self.scan.latest_ms + self.after_ms
 
 
 @dataclass(frozen=True)
@@ -58,24 +74,53 @@ class Contact:
     certain: bool
 
 
-def _apart(a: Visit, b: Visit) -> tuple[int, int]:
-    """The least and the greatest time between two scans, in ms."""
+def _later(a: Visit, b: Visit) -> tuple[int, int]:
+    """How much later the scan of `b` was than that of `a`, at least and at most, in ms; negative: earlier."""
     if a.device_id == b.device_id and a.scan.boot == b.scan.boot and a.scan.decoded and b.scan.decoded:
-        apart = abs(a.scan.decoded["uptime_ms"] - b.scan.decoded["uptime_ms"])
-        return max(apart - drift_ms(apart), 0), apart + drift_ms(apart)
-    least = max(a.scan.earliest_ms - b.scan.latest_ms, b.scan.earliest_ms - a.scan.latest_ms, 0)
-    return least, max(a.scan.latest_ms - b.scan.earliest_ms, b.scan.latest_ms - a.scan.earliest_ms)
+        later = b.scan.decoded["uptime_ms"] - a.scan.decoded["uptime_ms"]
+        drift = drift_ms(abs(later))
+        return (max(later - drift, 0), later + drift) if later >= 0 else (later - drift, min(later + drift, 0))
+    return b.scan.earliest_ms - a.scan.latest_ms, b.scan.latest_ms - a.scan.earliest_ms
 
 
 def contact(visit: Visit, other: Visit) -> Contact | None:
     """How two visits to one checkpoint overlap, None if they cannot."""
-    stay = visit.stay_ms
-    least, greatest = _apart(visit, other)
-    if visit.checkpoint != other.checkpoint or least > stay:
+    if visit.checkpoint != other.checkpoint:
         return None
-    start = max(visit.scan.earliest_ms, other.scan.earliest_ms)
-    end = min(visit.until_ms, other.until_ms)
-    return Contact(visit, other, start, end, stay - least, greatest <= stay)
+    least, most = _later(visit, other)
+    # They overlap while the other scan is not so much earlier, and not so much later, that one is over when the other begins.
+    earliest, latest = -(visit.before_ms + other.after_ms), visit.after_ms + other.before_ms
+    if least > latest or most < earliest:
+        return None
+
+    def overlap(later: int) -> int:
+        return min(visit.after_ms, later + other.after_ms) - max(-visit.before_ms, later - other.before_ms)
+
+    # Longest where the ends, or the beginnings, fall together, or at a bound; between these it only rises or only falls.
+    turns = (visit.after_ms - other.after_ms, other.before_ms - visit.before_ms)
+    longest = max(overlap(later) for later in (least, most, *(turn for turn in turns if least <= turn <= most)))
+    start, end = max(visit.from_ms, other.from_ms), min(visit.until_ms, other.until_ms)
+    return Contact(visit, other, start, end, longest, earliest <= least and most <= latest)
+
+
+def _came_and_went(visits: Iterable[Visit], stay_ms: int) -> list[Visit]:
+    """Visits of one board, in its order: an exit ends the visit that the same card has begun, or one nobody saw begin."""
+    found: list[Visit] = []
+    inside: dict[tuple[int, bytes], int] = {}
+    for visit in visits:
+        entered = inside.pop(visit.packed, None) if visit.out else inside.get(visit.packed)
+        if not visit.out:
+            if entered is None or _later(found[entered], visit)[1] > stay_ms:
+                inside[visit.packed] = len(found)
+            found.append(visit)
+            continue
+        if entered is not None:
+            least, most = _later(found[entered], visit)
+            if most <= LONGEST_VISIT_MS and most - least <= PAIRED_WITHIN_MS:
+                found[entered] = replace(found[entered], after_ms=most)
+                continue
+        found.append(replace(visit, before_ms=stay_ms, after_ms=0))
+    return found
 
 
 class Tracer:
@@ -91,13 +136,14 @@ class Tracer:
         if device_id not in self._visits:
             placed = place(self._store.rows(device_id))
             names = checkpoints(placed, self._store.assignments(device_id))
-            self._visits[device_id] = [
-                Visit(device_id, name, record, self._stay_ms)
+            scans = (
+                Visit(device_id, name, record, 0, self._stay_ms)
                 for record, name in zip(placed, names, strict=True)
                 if record.decoded is not None
                 and record.decoded["kind"] == records.SCAN
                 and record.decoded["verdict"] in records.PRESENT_VERDICTS
-            ]
+            )
+            self._visits[device_id] = _came_and_went(scans, self._stay_ms)
         return self._visits[device_id]
 
     def visits_of(
@@ -112,7 +158,7 @@ class Tracer:
             if visit.packed[1] in forms
             and scheme in (None, visit.scheme)
             and (from_ms is None or visit.until_ms >= from_ms)
-            and (to_ms is None or visit.scan.earliest_ms <= to_ms)
+            and (to_ms is None or visit.from_ms <= to_ms)
         ]
         return sorted(found, key=lambda visit: (visit.scan.latest_ms, visit.scan.lsn))
 
@@ -146,7 +192,7 @@ class Tracer:
                     about = any(
                         visit.checkpoint in gap.checkpoints
                         and gap.earliest_ms <= visit.until_ms
-                        and (until is None or until >= visit.scan.earliest_ms)
+                        and (until is None or until >= visit.from_ms)
                         for visit in visits
                     )
                 else:

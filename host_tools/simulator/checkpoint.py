@@ -20,7 +20,7 @@ from host_tools.simulator.kernel import FOREVER_US, Event, Kernel
 from host_tools.simulator.line_module import LineModule
 from host_tools.simulator.links import Link
 from host_tools.simulator.runtime import Runtime
-from host_tools.simulator.scan_module import ScanModule
+from host_tools.simulator.scan_module import ModuleOptions, ScanModule
 from host_tools.simulator.scenario import BoardPlan
 from host_tools.simulator.signals import Signal, SignalDecoder
 from host_tools.simulator.ssi_module import SsiModule
@@ -34,6 +34,8 @@ MODULES: dict[str, type[ScanModule] | type[SsiModule] | type[LineModule]] = {
     "newland": LineModule,
     "line": LineModule,
 }
+# The ports of the scan modules in a board's description: the way in, the way out.
+PORTS = ("SCANNER", "SCANNER2")
 # A signal later than this after a code's last byte is about something else (modules pause a second between codes).
 ANSWER_US = 900_000
 
@@ -47,6 +49,7 @@ class Read:
     payload: bytes
     showing: Showing | None
     ready: bool  # the board's lamp had said that it takes cards
+    reader: int = 0
     signal: Signal | None = None
 
 
@@ -87,6 +90,17 @@ class Log:
     beeps: list[Beep] = field(default_factory=list)
     downs: list[Down] = field(default_factory=list)
     ready_us: list[int] = field(default_factory=list)
+
+
+class Reader:
+    """One scan module on its line, and what is before it."""
+
+    def __init__(self, line: UartLine, module: ScanModule | SsiModule | LineModule) -> None:
+        self.line = line
+        self.module = module
+        line.device = module
+        self.showing: Showing | None = None
+        self.hiding: Event | None = None
 
 
 class Checkpoint:
@@ -132,38 +146,56 @@ class Checkpoint:
             drift_ppm=plan.drift_ppm,
         )
         board = self.board
-        constants = load_board(plan.hardware).constants
-        port = constants["SCANNER_UART"]
-        self.line = UartLine(
-            kernel,
-            random.Random(f"{seed} line"),
-            tx_pin=constants["SCANNER_TX"],
-            rx_pin=constants["SCANNER_RX"],
-            on_bytes=lambda count: board.notify(_ops.EVENT_UART, port, count),
-        )
-        board.uarts[port] = self.line
+        pins = load_board(plan.hardware).constants
         make = functools.partial(make_link, board.notify)
-        self.ways = Ways(board, kernel, plan, constants, access_points, make, clock_ms, seed)
+        self.ways = Ways(board, kernel, plan, pins, access_points, make, clock_ms, seed)
         self.link = self.ways.wifi
-        self.module: ScanModule | SsiModule | LineModule = MODULES[plan.module.kind](
-            kernel,
-            random.Random(f"{seed} module"),
-            plan.module,
-            send=self.line.device_sends,
-            decode=album.decode,
-            on_read=self._read,
-        )
-        self.line.device = self.module
+        self.readers: list[Reader] = []
+        for number, options in enumerate((plan.module, plan.exit_module)):
+            if options is not None:
+                self.readers.append(self._reader(number, options, pins, seed))
         self.log = Log()
-        self.signals = SignalDecoder(self._signalled)
+        lamp = (pins["LAMP_RED"], pins["LAMP_GREEN"], pins["LAMP_BLUE"])
+        self.signals = SignalDecoder(self._signalled, lamp, pins["BUZZER_PIN"])
         board.on_pin = self._pin
         board.on_pwm = self.signals.pwm
         board.on_boot = self._booted
         board.on_down = self._down
         self.on_since_us = 0
-        self._showing: Showing | None = None
-        self._hiding: Event | None = None
         self._cuts = 0
+
+    def _reader(self, number: int, options: ModuleOptions, pins: dict[str, int], seed: str) -> Reader:
+        """The scan module of a port that the board's description has."""
+        port = PORTS[number]
+        uart = pins[f"{port}_UART"]
+        suffix = str(number + 1) if number else ""
+        line = UartLine(
+            self._kernel,
+            random.Random(f"{seed} line{suffix}"),
+            tx_pin=pins[f"{port}_TX"],
+            rx_pin=pins[f"{port}_RX"],
+            on_bytes=lambda count: self.board.notify(_ops.EVENT_UART, uart, count),
+        )
+        self.board.uarts[uart] = line
+        module = MODULES[options.kind](
+            self._kernel,
+            random.Random(f"{seed} module{suffix}"),
+            options,
+            send=line.device_sends,
+            decode=self._album.decode,
+            on_read=functools.partial(self._read, number),
+        )
+        return Reader(line, module)
+
+    @property
+    def module(self) -> ScanModule | SsiModule | LineModule:
+        """The scan module of the way in."""
+        return self.readers[0].module
+
+    @property
+    def line(self) -> UartLine:
+        """Its line."""
+        return self.readers[0].line
 
     @property
     def now_us(self) -> int:
@@ -178,7 +210,8 @@ class Checkpoint:
             self.on_since_us = self._kernel.now_us
             self.ways.supply(True)
             self.board.power_on()
-            self.module.power_on()
+            for reader in self.readers:
+                reader.module.power_on()
 
     def power_cut(self, off_us: int) -> None:
         """The supply of board and module goes, and comes back after `off_us`."""
@@ -187,7 +220,8 @@ class Checkpoint:
         self._cuts += 1
         torn = self.board.power_cut()
         self.log.downs[-1].torn = torn
-        self.module.power_off()
+        for reader in self.readers:
+            reader.module.power_off()
         self.ways.supply(False)
         self._kernel.after(off_us, self.power_on)
 
@@ -208,23 +242,21 @@ class Checkpoint:
     # People.
 
     def show(self, showing: Showing) -> None:
-        """Somebody holds a card before the module."""
+        """Somebody holds a card before a module."""
         self.log.shown.append(showing)
-        self._showing = showing
-        if self._hiding is not None:
-            self._hiding.cancel()
-        self.module.show(self._album.picture(showing))
+        reader = self.readers[showing.reader]
+        reader.showing = showing
+        if reader.hiding is not None:
+            reader.hiding.cancel()
+        reader.module.show(self._album.picture(showing))
         # A card taken away is noticed by nobody: the module only stops trying.
         hides_us = self._kernel.now_us + showing.hold_ms * 1000
-        self._hiding = self._kernel.at(hides_us, self._hide, unnoticed_us=FOREVER_US)
+        reader.hiding = self._kernel.at(hides_us, functools.partial(_hide, reader), unnoticed_us=FOREVER_US)
 
-    def _hide(self) -> None:
-        self._showing = self._hiding = None
-        self.module.show(None)
-
-    def _read(self, payload: bytes, last_byte_us: int) -> None:
+    def _read(self, number: int, payload: bytes, last_byte_us: int) -> None:
         ready = self.signals.ready_us is not None
-        self.log.reads.append(Read(last_byte_us, self.board.boots, payload, self._showing, ready))
+        showing = self.readers[number].showing
+        self.log.reads.append(Read(last_byte_us, self.board.boots, payload, showing, ready, number))
 
     def _signalled(self, signal: Signal) -> None:
         """A signal answers the oldest unanswered code whose bytes had all arrived, and not too long ago."""
@@ -280,9 +312,14 @@ class Checkpoint:
                 **asdict(self.flash.counts),
                 "max_erases_of_a_sector": max(self.flash.counts.erases_by_sector.values(), default=0),
             },
-            "uart_dropped_bytes": self.line.dropped_bytes,
-            "uart_overflows": self.line.overflows,
+            "uart_dropped_bytes": sum(reader.line.dropped_bytes for reader in self.readers),
+            "uart_overflows": sum(reader.line.overflows for reader in self.readers),
             **self.ways.figures(),
             "heap_high_water_bytes": self.board.heap_high_water_bytes,
-            "module_saves": self.module.saves,
+            "module_saves": sum(reader.module.saves for reader in self.readers),
         }
+
+
+def _hide(reader: Reader) -> None:
+    reader.showing = reader.hiding = None
+    reader.module.show(None)

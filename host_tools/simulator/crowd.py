@@ -41,6 +41,7 @@ class Showing:
     scheme: int | None
     card: str | None
     label: str
+    reader: int = 0
 
 
 class Album:
@@ -94,7 +95,8 @@ def _shown(show: Show) -> Showing:
         "seed": show.person,
     }
     readable = None if show.torn else card
-    return _showing(show.board, show.at_ms, show.hold_ms, payload, show.medium, how, readable, label)
+    where = (show.board, show.reader)
+    return _showing(where, show.at_ms, show.hold_ms, payload, show.medium, how, readable, label)
 
 
 def _payload(show: Show) -> bytes:
@@ -107,7 +109,7 @@ def _payload(show: Show) -> bytes:
 
 
 def _showing(
-    board: str,
+    where: tuple[str, int],
     at_ms: int,
     hold_ms: int,
     payload: bytes,
@@ -119,7 +121,8 @@ def _showing(
     scheme, name = None, None
     if card is not None:
         scheme, name = card.scheme, card.id if isinstance(card.id, str) else card.id.hex()
-    return Showing(board, at_ms, hold_ms, payload, medium, tuple(sorted(how.items())), scheme, name, label)
+    board, reader = where
+    return Showing(board, at_ms, hold_ms, payload, medium, tuple(sorted(how.items())), scheme, name, label, reader)
 
 
 def _crowd(crowd: Crowd, rng: random.Random, day_ms: int) -> Iterator[Showing]:
@@ -134,4 +137,4 @@ def _crowd(crowd: Crowd, rng: random.Random, day_ms: int) -> Iterator[Showing]:
         for index in range(crowd.count):
             payload, medium, how, card, label = hands[index % len(hands)]
             at_ms = crowd.from_ms + day * day_ms + index * crowd.every_ms
-            yield _showing(crowd.board, at_ms, crowd.hold_ms, payload, medium, how, card, label)
+            yield _showing((crowd.board, crowd.reader), at_ms, crowd.hold_ms, payload, medium, how, card, label)

@@ -14,7 +14,9 @@ from host_tools.simulator.scenario import DEFAULT_CONFIG
 from host_tools.simulator.world import World
 
 # Signals that stand for exactly one record in flash, and the verdicts of such records.
-KEPT_SIGNALS = ("recorded", "not_card")
+KEPT_SIGNALS = ("recorded", "not_card", "refused", "place_full")
+# Of these, the ones that a card may get again in the repeat window without a second record.
+TURNED_AWAY = ("refused", "place_full")
 # Signals that say "not recorded".
 LOST_SIGNALS = ("fault", "full")
 REPEAT_VERDICT = 8
@@ -22,13 +24,14 @@ HEALTH_DROPPED = 10
 # Between a code's last byte and its signal.
 REPEAT_SLACK_US = 1_000_000
 Card = tuple[int, str]
+Told = tuple[int, str, int]
 
 
 @dataclass
 class Expected:
     """A record that must be there (`beeped`), or may be there: its beep was cut off by the power."""
 
-    card: Card
+    card: Told
     beeped: bool
     what: str
 
@@ -99,37 +102,61 @@ def card_of(row: Row | StoredRow) -> Card | None:
     return decoded["scheme"], decoded["id"]
 
 
+def told_of(row: Row | StoredRow) -> Told | None:
+    """The same with the number of the reader."""
+    card = card_of(row)
+    return None if card is None or row.decoded is None else (*card, row.decoded["reader"])
+
+
+def _window_us(checkpoint: Checkpoint) -> int:
+    return int({**DEFAULT_CONFIG, **checkpoint.plan.config}["repeat_window_s"]) * 1_000_000
+
+
 def expected_records(checkpoint: Checkpoint) -> tuple[list[Expected], list[str]]:
     """What the records of a door must be, in order, from the world's own log; and signals that nothing explains."""
     problems: list[str] = []
     found: list[tuple[int, Expected]] = []
+    # When a card was last recorded as turned away, at the latest and for sure; and what it was told.
+    turned_away: dict[tuple[int, Told, str], int] = {}
     for beep in checkpoint.log.beeps:
-        if beep.signal.name not in KEPT_SIGNALS:
+        signal, read = beep.signal, beep.read
+        if signal.name not in KEPT_SIGNALS:
             continue
-        at = f"{beep.signal.at_us / 1e6:.3f} s"
-        shown = beep.read.showing if beep.read is not None else None
-        if shown is None or shown.scheme is None or shown.card is None:
-            problems.append(f"'{beep.signal.name}' at {at}, but nothing readable was shown")
+        at = f"{signal.at_us / 1e6:.3f} s"
+        shown = read.showing if read is not None else None
+        if read is None or shown is None or shown.scheme is None or shown.card is None:
+            problems.append(f"'{signal.name}' at {at}, but nothing readable was shown")
             continue
-        found.append((beep.signal.at_us, Expected((shown.scheme, shown.card), True, f"{shown.label} at {at}")))
+        told = (shown.scheme, "" if signal.name == "not_card" else shown.card, read.reader)
+        known = False
+        if signal.name in TURNED_AWAY:
+            key = (signal.boot, told, signal.name)
+            since_us = signal.at_us - turned_away.get(key, -(1 << 60))
+            if since_us < _window_us(checkpoint) - REPEAT_SLACK_US:
+                continue
+            known = since_us < _window_us(checkpoint) + REPEAT_SLACK_US
+            turned_away[key] = signal.at_us
+        found.append((signal.at_us, Expected(told, not known, f"{shown.label} at {at}")))
     ends = {down.boot for down in checkpoint.log.downs}
     for read in checkpoint.log.reads:
         shown = read.showing
         cut_short = read.signal is None and read.boot in ends
         if cut_short and shown is not None and shown.scheme is not None and shown.card is not None:
-            found.append((read.at_us, Expected((shown.scheme, shown.card), False, shown.label)))
+            told = (shown.scheme, shown.card, read.reader)
+            found.append((read.at_us, Expected(told, False, shown.label)))
     found.sort(key=lambda item: item[0])
     return [expected for _, expected in found], problems
 
 
 def _unfounded_repeats(checkpoint: Checkpoint) -> list[str]:
     """Signals that say "already recorded" to somebody whose card was not recorded in the repeat window of that boot."""
-    window_us = int({**DEFAULT_CONFIG, **checkpoint.plan.config}["repeat_window_s"]) * 1_000_000 + REPEAT_SLACK_US
-    recorded: dict[tuple[int, int | None, str | None], int] = {}
+    window_us = _window_us(checkpoint) + REPEAT_SLACK_US
+    recorded: dict[tuple[int, int | None, str | None, int], int] = {}
     problems: list[str] = []
     for beep in checkpoint.log.beeps:
         signal, shown = beep.signal, beep.read.showing if beep.read is not None else None
-        card = (signal.boot, shown.scheme if shown else None, shown.card if shown else None)
+        reader = beep.read.reader if beep.read is not None else 0
+        card = (signal.boot, shown.scheme if shown else None, shown.card if shown else None, reader)
         if signal.name == "recorded":
             recorded[card] = signal.at_us
         elif signal.name == "repeat" and signal.at_us - recorded.get(card, -window_us - 1) > window_us:
@@ -137,7 +164,7 @@ def _unfounded_repeats(checkpoint: Checkpoint) -> list[str]:
     return problems
 
 
-def match(rows: list[Card], expected: list[Expected]) -> tuple[list[int], str | None]:
+def match(rows: list[Told], expected: list[Expected]) -> tuple[list[int], str | None]:
     """Find the expected records in `rows`, one by one in order. Returns the indexes of `expected` that `rows` are,
     and the first thing that does not fit. Records that may or may not be there make several readings possible."""
     # Each state is a position in `expected` that the rows so far can have led to; chains remember from where.
@@ -184,7 +211,7 @@ def _undecided(checkpoint: Checkpoint, lsn: int, size: int) -> bool:
 
 def _judge_records(door: DoorResult, checkpoint: Checkpoint, stored: list[StoredRow], journal: list[Row]) -> None:
     expected, door.problems = expected_records(checkpoint)
-    collected = [card for row in stored if (card := card_of(row)) is not None]
+    collected = [card for row in stored if (card := told_of(row)) is not None]
     door.collected = len(collected)
     indexes, mismatch = match(collected, expected)
     beeped = sum(item.beeped for item in expected)
@@ -209,7 +236,7 @@ def _judge_records(door: DoorResult, checkpoint: Checkpoint, stored: list[Stored
         if gone and not _undecided(checkpoint, stored_row.lsn, len(stored_row.plaintext) + 11):
             door.problems.append(f"at the collector but not in flash: record {stored_row.lsn}")
     both: list[Row | StoredRow] = [*stored, *journal]
-    combined = {(row.generation, row.lsn, row.epoch_public): card_of(row) for row in both}
+    combined = {(row.generation, row.lsn, row.epoch_public): told_of(row) for row in both}
     _, kept_mismatch = match([card for _, card in sorted(combined.items()) if card is not None], expected)
     if kept_mismatch is not None:
         door.problems.append(f"flash and collector together are not what beeped: {kept_mismatch}")
@@ -264,7 +291,7 @@ def judge_door(world: World, checkpoint: Checkpoint) -> DoorResult:
     door.watchdog_resets = sum(down.reason == "watchdog" for down in log.downs)
     door.problems += [f"flash: {violation}" for violation in checkpoint.flash.violations]
     door.problems += checkpoint.board.faults
-    if checkpoint.module.bricked:
+    if any(reader.module.bricked for reader in checkpoint.readers):
         door.problems.append("the scan module was sent the command that erases its firmware")
     door.figures = {**checkpoint.figures(), "health": _last_health(stored)}
     return door
@@ -281,7 +308,7 @@ def judge_expectations(world: World, doors: list[DoorResult]) -> list[str]:
         sums.update(watchdog_resets=door.watchdog_resets, forged=door.figures["forged"], unanswered=door.unanswered)
         sums.update(dropped=door.figures["health"].get(HEALTH_DROPPED, 0))
     broken = [f"{door.name}: {problem}" for door in doors for problem in door.problems]
-    names = ("shown", "read", "recorded", "not_card", "repeat", "refused", "fault", "full", "collected", "lost")
+    names = ("shown", "read", "recorded", "not_card", "repeat", "refused", "place_full", "fault", "full", "collected", "lost")
     for name in (*names, "power_cuts", "torn_programs", "watchdog_resets", "unanswered"):
         wanted = getattr(expect, name)
         if wanted is not None and sums[name] != wanted:

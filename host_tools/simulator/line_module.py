@@ -22,10 +22,11 @@ _SETTING = re.compile(rb"NLS(\d{7})(?:=(\d+))?;")
 REPLY_US = 10_000
 READ_TIMEOUT_MS = 3000
 PAUSE_US = 1_000_000
+TRIGGER_REST_US = 50_000
 
 
 class LineModule(PictureModule):
-    """The module on a line. Kind "newland" listens; kind "line" reads all the time and hears nothing."""
+    """The module on a line. Kind "newland" listens; kind "line" hears nothing, and reads all the time or when triggered."""
 
     def __init__(
         self,
@@ -45,12 +46,14 @@ class LineModule(PictureModule):
         self._session_end_us = 0
         self._programming = False
         self._rested: Event | None = None
+        self._trigger_level = 1
+        self._trigger_rose_us = -TRIGGER_REST_US
         self.starts = 0
         self._factory_settings()
 
     def _factory_settings(self) -> None:
         self.settings = {READ_TIMEOUT: READ_TIMEOUT_MS, SAME_CODE: 0}
-        self.triggered = self._listens
+        self.triggered = self._listens or self.options.trigger
         self.same_code_us = 0 if self._listens else 3 * PAUSE_US
 
     def _stop(self) -> None:
@@ -58,6 +61,17 @@ class LineModule(PictureModule):
         self._buffer = b""
         self._session_end_us = 0
         self._programming = False
+
+    def trigger_line(self, level: int, at_us: int) -> None:
+        """The board has driven the trigger line. A fall too soon after the last rise is not seen (LV3296: 50 ms)."""
+        if level == self._trigger_level or not self.options.trigger:
+            return
+        self._trigger_level = level
+        if level:
+            self._trigger_rose_us = at_us
+            self._session_end_us = 0
+        elif self.ready and not self.cut_off and at_us - self._trigger_rose_us >= TRIGGER_REST_US:
+            self._session(True)
 
     # The board's words.
 

@@ -56,7 +56,7 @@ class ModemOptions:
     apn: str = ""  # what the network wants; empty: any
     nitz: bool = True  # the network tells the time
     zone_quarters: int = 28
-    slow_us: int = 0  # what each answer takes longer
+    slow_us: int = 0  # what an answer takes longer, if the command is more than a sign of life
     running: bool = False  # on already when the board gets its supply, as after a reset of the board alone
 
 
@@ -86,6 +86,7 @@ class Modem:
         self._events: list[Event] = []
         self.boots = self.calls = self.presses = 0
         self.log: list[str] = []
+        self.pin_tries = 3
         self.attached = False  # PPP of the board answers the peer's LCP
         self._forget()
 
@@ -193,6 +194,7 @@ class Modem:
 
     def _connect(self) -> None:
         self.state = DATA
+        self.attached = False
         self.calls += 1
         self._tries = 0
         self._say("\r\nCONNECT 115200\r\n")
@@ -249,7 +251,8 @@ class Modem:
                 text = command.decode("ascii", "replace").strip()
                 if text:
                     self.log.append(text)
-                    self._after(ANSWER_US + self.options.slow_us, lambda text=text: self._answer(text))  # type: ignore[misc]
+                    slow_us = self.options.slow_us if "+" in text else 0
+                    self._after(ANSWER_US + slow_us, lambda text=text: self._answer(text))  # type: ignore[misc]
         self._heard_us = self._kernel.now_us
 
     def _escape(self, data: bytes) -> None:
@@ -301,6 +304,8 @@ class Modem:
         if text in ("ATE0", "ATE1"):
             self._echo = text == "ATE1"
             return ""
+        if text == "AT+SPIC":
+            return f"+SPIC: {self.pin_tries},10,0,10"
         if text.startswith("AT+CPIN"):
             return self._pin_command(text)
         if text == "AT+CSQ":
@@ -323,6 +328,7 @@ class Modem:
         if text == "AT+CPIN?":
             return "+CPIN: SIM PIN" if self.options.sim == "pin" and not self._unlocked else "+CPIN: READY"
         self._unlocked = text == f'AT+CPIN="{self.options.pin}"'
+        self.pin_tries = 3 if self._unlocked else self.pin_tries - 1
         return "" if self._unlocked else "+CME ERROR: 16"
 
     def _clock(self) -> str:

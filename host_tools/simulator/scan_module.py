@@ -47,7 +47,7 @@ def crc16(data: bytes) -> int:
 @dataclass
 class ModuleOptions:
     """Which unit was bought: what it keeps, what it forgets, what it adds. Kinds other than "grow" know `baud`,
-    `boot_us` and `tail` only."""
+    `boot_us` and `tail` only, and "line" `trigger`."""
 
     kind: str = "grow"
     baud: int = 9600
@@ -61,6 +61,7 @@ class ModuleOptions:
     power_on_noise: bool = False
     ack_before_scans: bool = False
     tail: bool = True  # False: GM60, no tail by default
+    trigger: bool = False  # kind "line": it reads once each time its trigger line, active low, is pulled
     registers: dict[int, int] = field(default_factory=dict)
 
 

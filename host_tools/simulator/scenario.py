@@ -11,6 +11,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from host_tools.build.boards import load_board
+from host_tools.build.cardlist import parse_card
 from host_tools.cards.people import KINDS
 from host_tools.cards.pictures import MEDIA
 from host_tools.errors import UserError
@@ -42,6 +44,7 @@ MOMENTARY = (
 # An address of the board itself, for which plain HTTP needs no word of config; the links lead it to the collector.
 COLLECTOR_URL = "http://127.0.0.1:8080"
 REGISTRATIONS = ("home", "roaming", "searching", "denied")
+FLASH_MIB = (4, 16)
 MODULE_KINDS = ("grow", "ssi", "newland", "line")
 
 DEFAULT_CONFIG: dict[str, Any] = {
@@ -63,6 +66,7 @@ class BoardPlan:
     name: str
     config: dict[str, Any] = field(default_factory=dict)
     module: ModuleOptions = field(default_factory=ModuleOptions)
+    exit_module: ModuleOptions | None = None  # a second one, at the way out
     link: LinkOptions = field(default_factory=LinkOptions)
     collector_url: str = COLLECTOR_URL
     access_points: list[AccessPoint] = field(default_factory=list)  # none: the first network of config
@@ -74,6 +78,9 @@ class BoardPlan:
     drift_ppm: int = 0
     flash_mib: int = 4
     journal_kib: int = 0  # 0: the journal that the partition map gives it
+    # Cards on the lists in its flash, each as a line for `chot lists` ("cccd,046099012345"); none: no such list.
+    deny: list[str] = field(default_factory=list)
+    allow: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -82,6 +89,7 @@ class Show:
 
     board: str
     at_ms: int
+    reader: int = 0  # 1: at the way out
     hold_ms: int = 900
     person: int = 0
     kind: str = ""
@@ -103,6 +111,7 @@ class Crowd:
     board: str
     from_ms: int
     count: int
+    reader: int = 0  # 1: at the way out
     every_ms: int = 1500
     hold_ms: int = 900
     people: int = 20
@@ -120,6 +129,7 @@ class Fault:
     kind: str
     at_ms: int
     board: str = ""
+    reader: int = 0  # whose module or line: 1 is the way out's
     for_ms: int = 0
     off_ms: int = 1500  # power cuts: how long the supply stays away
     program: int = 0  # power_cut_in_program: so many whole programs after at_ms come first
@@ -143,7 +153,8 @@ class Expect:
     recorded: int | None = None
     not_card: int | None = None
     repeat: int | None = None
-    refused: int | None = None
+    refused: int | None = None  # the signal "please see staff"
+    place_full: int | None = None
     fault: int | None = None
     full: int | None = None
     collected: int | None = None
@@ -263,6 +274,10 @@ def _name(member: str) -> str:
     return next((table for table, plural in _TABLES.items() if plural == member), member)
 
 
+# Of numbers that may be negative, how their names end.
+_SIGNED = ("_dbm", "_ppm", "ahead_ms", "_quarters")
+
+
 def _value(kind: Any, value: Any, where: str) -> Any:
     if get_origin(kind) is list:
         if not isinstance(value, list):
@@ -287,7 +302,7 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     if type(value) not in allowed:
         names = " / ".join(item.__name__ for item in allowed if item is not type(None))
         raise _wrong(where, say(f"phải là {names}", f"must be {names}"))
-    if type(value) is int and value < 0:
+    if type(value) is int and value < 0 and not where.endswith(_SIGNED):
         raise _wrong(where, say("không được âm", "must not be negative"))
     return value
 
@@ -299,10 +314,7 @@ def _check(scenario: Scenario, where: str) -> None:
         said = say("cần ít nhất một board, tên khác nhau", "it takes at least one board, each of its own name")
         raise _wrong(where, said)
     for plan in scenario.boards:
-        _check_names(f"{where}: board {plan.name}: module", [plan.module.kind], [], kinds=MODULE_KINDS)
-        if plan.modem is not None:
-            _check_names(f"{where}: board {plan.name}: modem", [plan.modem.kind], [], kinds=tuple(MODEM_KINDS))
-            _check_names(f"{where}: board {plan.name}: modem", [plan.modem.registration], [], kinds=REGISTRATIONS)
+        _check_board(plan, f"{where}: board {plan.name}")
     if scenario.flash_timing not in ("typical", "worst"):
         raise _wrong(where, say("flash_timing là typical hoặc worst", "flash_timing is typical or worst"))
     try:
@@ -319,6 +331,9 @@ def _check(scenario: Scenario, where: str) -> None:
         for index, item in enumerate(items, 1):
             if item.board not in names and not (label == "fault" and item.board == ""):
                 said = say(f"không có board '{item.board}'", f"no board '{item.board}'")
+                raise _wrong(f"{where}: {label} {index}", said)
+            if item.reader and not all(plan.exit_module for plan in scenario.boards if item.board in ("", plan.name)):
+                said = say("board không có exit_module", "the board has no exit_module")
                 raise _wrong(f"{where}: {label} {index}", said)
     for index, show in enumerate(scenario.shows, 1):
         ways = [bool(show.kind), show.text is not None, show.hex is not None, show.fill > 0]
@@ -339,6 +354,31 @@ def _check(scenario: Scenario, where: str) -> None:
         if fault.inside not in ("", "program", "erase"):
             said = say("inside là program hoặc erase", "inside is program or erase")
             raise _wrong(f"{where}: fault {index}", said)
+
+
+def _check_board(plan: BoardPlan, where: str) -> None:
+    constants = load_board(plan.hardware).constants
+    for module, options in (("module", plan.module), ("exit_module", plan.exit_module)):
+        if options is not None:
+            _check_names(f"{where}: {module}", [options.kind], [], kinds=MODULE_KINDS)
+    if plan.exit_module is not None and "SCANNER2_UART" not in constants:
+        raise _wrong(where, say(f"{plan.hardware} không có [scanner2]", f"{plan.hardware} has no [scanner2]"))
+    if plan.modem is not None:
+        _check_names(f"{where}: modem", [plan.modem.kind], [], kinds=tuple(MODEM_KINDS))
+        _check_names(f"{where}: modem", [plan.modem.registration], [], kinds=REGISTRATIONS)
+        if "MODEM_UART" not in constants:
+            raise _wrong(where, say(f"{plan.hardware} không có [modem]", f"{plan.hardware} has no [modem]"))
+    if plan.clock_chip is not None and "I2C_SCL" not in constants:
+        raise _wrong(where, say(f"{plan.hardware} không có [i2c]", f"{plan.hardware} has no [i2c]"))
+    if plan.flash_mib not in FLASH_MIB:
+        said = " / ".join(map(str, FLASH_MIB))
+        raise _wrong(where, say(f"flash_mib là {said}", f"flash_mib is {said}"))
+    for name, lines in (("deny", plan.deny), ("allow", plan.allow)):
+        for number, line in enumerate(lines, 1):
+            try:
+                parse_card(line)
+            except ValueError as error:
+                raise _wrong(f"{where}: {name} {number}", str(error)) from None
 
 
 def _check_names(where: str, names: list[str], media: list[str], *, kinds: Sequence[str] = KINDS) -> None:

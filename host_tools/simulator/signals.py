@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-LAMP_PINS = {25: "red", 26: "green", 27: "blue"}
-BUZZER_PIN = 32
 # The first tone of a signal names it.
-TONES = {2700: "recorded", 2000: "repeat", 900: "not_card", 1500: "try_again", 700: "full", 500: "refused", 300: "fault"}
+TONES = {
+    2700: "recorded", 2000: "repeat", 900: "not_card", 1500: "try_again", 1200: "place_full", 700: "full", 500: "refused",
+    300: "fault",
+}  # fmt: skip
 # Signals that have one tone only: the same tone again is a new signal, however soon.
-SINGLE = ("recorded", "repeat")
+SINGLE = ("recorded", "repeat", "refused")
 # A pause inside a signal of several tones is at most this long.
 JOIN_US = 150_000
 # The same tone set again so soon is one tone to the ear (frequency and duty are two settings of it).
@@ -43,10 +44,12 @@ class Signal:
 
 
 class SignalDecoder:
-    """Follows one board's lamp and buzzer; `on_signal` gets each signal as it begins."""
+    """Follows one board's lamp (pins of red, green, blue) and buzzer; `on_signal` gets each signal as it begins."""
 
-    def __init__(self, on_signal: Callable[[Signal], None]) -> None:
+    def __init__(self, on_signal: Callable[[Signal], None], lamp_pins: tuple[int, int, int], buzzer_pin: int) -> None:
         self._on_signal = on_signal
+        self._lamp_pins = lamp_pins
+        self._buzzer_pin = buzzer_pin
         self._lamp = [0, 0, 0]
         self._hz = 0
         self._sounding = False
@@ -73,9 +76,9 @@ class SignalDecoder:
 
     def pin(self, pin: int, level: int, at_us: int) -> None:
         """An output pin changed."""
-        if pin not in LAMP_PINS:
+        if pin not in self._lamp_pins:
             return
-        self._lamp[list(LAMP_PINS).index(pin)] = level
+        self._lamp[self._lamp_pins.index(pin)] = level
         if self._last is not None and at_us - self._last.at_us <= LAMP_US:
             self._last.lamp = self.colour
         if self.lamp_log and self.lamp_log[-1][0] == at_us:
@@ -87,7 +90,7 @@ class SignalDecoder:
 
     def pwm(self, pin: int, hz: int, duty: int, at_us: int) -> None:
         """A PWM channel was set."""
-        if pin != BUZZER_PIN:
+        if pin != self._buzzer_pin:
             return
         sounds = duty > 0 and hz > 0
         was_sounding, was_hz = self._sounding, self._hz

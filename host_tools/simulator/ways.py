@@ -51,9 +51,9 @@ class Ways:
         self.chip: Ds3231 | None = None
         self.bus: Bus | None = None
         self._modem_pins: dict[int, str] = {}
-        if plan.modem is not None and "MODEM_UART" in constants:
+        if plan.modem is not None:
             self._fit_modem(board, kernel, plan, constants, make_link, clock_ms, seed)
-        if plan.clock_chip is not None and "I2C_SCL" in constants:
+        if plan.clock_chip is not None:
             self.bus = board.bus = Bus(constants["I2C_SCL"], constants["I2C_SDA"])
             self.chip = self.bus.devices[DS3231_ADDRESS] = Ds3231(kernel, plan.clock_chip, clock_ms)
 

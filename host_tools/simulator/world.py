@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import functools
 import hashlib
 import random
@@ -14,11 +15,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from host_tools.build.bundle import compile_bundle
+from host_tools.build.cardlist import parse_card
 from host_tools.build.identity import Identity
 from host_tools.build.image import assemble
 from host_tools.build.partitions import KIB, TABLE_OFFSET, encode_table, partition_map
 from host_tools.collector.server import CollectorServer
 from host_tools.collector.store import Store
+from host_tools.formats import lists
 from host_tools.formats.keys import collector_public
 from host_tools.simulator import scenario as plans
 from host_tools.simulator.board import _ops
@@ -35,8 +38,11 @@ from host_tools.simulator.scenario import Fault, Scenario
 from host_tools.simulator.serial_module import DECODE_US
 from host_tools.simulator.wifi import AccessPoint
 
+_LISTS_DATE = datetime.date(2026, 3, 2)
 # A kill whose moment falls while the supply is away tries again so much later.
 _KILL_SPACING_US = 50_000
+# The firmware of the virtual world is so old when a run begins.
+_BUILT_BEFORE_S = 30 * 86_400
 
 
 class World:
@@ -59,7 +65,7 @@ class World:
         self._impostor = server(["captive.portal"], authority("Somebody else")).server_context()
         self.runtime = Runtime(directory / "stand-ins", heap=scenario.heap)
         self.checkpoints: dict[str, Checkpoint] = {}
-        self._lasting: Counter[tuple[str, str]] = Counter()
+        self._lasting: Counter[tuple[str, str, int, str]] = Counter()
         try:
             for index, plan in enumerate(scenario.boards):
                 self._add(index, plan, firmware)
@@ -122,8 +128,8 @@ class World:
             collector_ca=self.authority.der if plan.collector_url.startswith("https:") else b"",
         )
         config = {**plans.DEFAULT_CONFIG, **plan.config}
-        bundle = _bundle(firmware, plan.hardware, self.scenario.start_ms // 1000)
-        image = assemble(bundle, config, identity, plan.flash_mib << 20)
+        bundle = _bundle(firmware, plan.hardware, self.scenario.start_ms // 1000 - _BUILT_BEFORE_S)
+        image = assemble(bundle, config, identity, plan.flash_mib << 20, _lists(plan, keys.list_key))
         if plan.journal_kib:
             image = _with_journal(image, plan.journal_kib * KIB)
         with Store(self.database) as store:
@@ -213,9 +219,9 @@ class World:
 
     def _change_lasting(self, fault: Fault, checkpoint: Checkpoint, by: int) -> None:
         """One more or one less: of two that overlap, the end of one is not the end of the other."""
-        name = checkpoint.plan.name, fault.kind + fault.ssid
-        self._lasting[name] += by
-        on = self._lasting[name] > 0
+        key = (checkpoint.plan.name, fault.kind, fault.reader, fault.ssid)
+        self._lasting[key] += by
+        on = self._lasting[key] > 0
         if fault.kind.startswith("certificate_"):
             wrong = fault.kind.removeprefix("certificate_") if on else ""
             host = urlsplit(checkpoint.plan.collector_url).hostname or ""
@@ -248,21 +254,22 @@ class World:
         following()
 
     def _strike(self, fault: Fault, checkpoint: Checkpoint) -> None:
+        reader = checkpoint.readers[fault.reader]
         if fault.kind == "power_cut":
             checkpoint.power_cut(fault.off_ms * 1000)
         elif fault.kind == "power_cut_in_program":
             cut = functools.partial(checkpoint.power_cut, fault.off_ms * 1000)
             checkpoint.board.plan_cut(PlannedCut(cut, share=fault.share, skip=fault.program))
         elif fault.kind == "module_reboot":
-            checkpoint.module.reboot()
+            reader.module.reboot()
         elif fault.kind == "module_factory":
-            checkpoint.module.factory_reset()
+            reader.module.factory_reset()
         elif fault.kind == "module_babble":
-            checkpoint.module.babble(bytes.fromhex(fault.hex))
+            reader.module.babble(bytes.fromhex(fault.hex))
         elif fault.kind == "uart_bytes":
-            checkpoint.line.device_sends(bytes.fromhex(fault.hex), checkpoint.module.baud)
+            reader.line.device_sends(bytes.fromhex(fault.hex), reader.module.baud)
         elif fault.kind == "noise":
-            checkpoint.line.device_sends(self._rng.randbytes(fault.size), checkpoint.module.baud)
+            reader.line.device_sends(self._rng.randbytes(fault.size), reader.module.baud)
         elif fault.kind == "ctrl_c":
             checkpoint.board.interrupt()
         elif fault.kind == "board_reset" and checkpoint.board.state != OFF:
@@ -292,7 +299,7 @@ def _set_lasting(fault: Fault, checkpoint: Checkpoint, on: bool) -> None:
         for each in ways.links:
             each.replies = kind.removeprefix("replies_") if on else ""
     elif kind == "module_cut_off":
-        checkpoint.module.cut_off = on
+        checkpoint.readers[fault.reader].module.cut_off = on
     elif kind == "forged":
         link.forging = on
     elif kind in ("collector_down", "collector_restart"):
@@ -317,6 +324,15 @@ def _access_points(plan: plans.BoardPlan, config: dict[str, Any]) -> list[Access
 def _secret(scenario: Scenario, name: str) -> bytes:
     """A key of the virtual world: the same seed gives the same run, and nothing here guards anything real."""
     return hashlib.sha256(f"chot simulator {scenario.seed} {name}".encode()).digest()
+
+
+def _lists(plan: plans.BoardPlan, list_key: bytes) -> bytes | None:
+    """The list file of a board, None where it has no list."""
+    named = {"deny": plan.deny, "allow": plan.allow}
+    prints = {
+        name: [lists.fingerprint(list_key, *parse_card(line)) for line in lines] for name, lines in named.items() if lines
+    }
+    return lists.encode(list_key, 1, _LISTS_DATE, **prints) if prints else None
 
 
 def _with_journal(image: bytes, size: int) -> bytes:

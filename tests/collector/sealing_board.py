@@ -85,9 +85,11 @@ class Board:
         self.lsns.append(self.sequence * SECTOR_BYTES + offset)
         return self.lsns[-1]
 
-    def scan(self, card: str, *, after_ms: int = 1000, verdict: int = records.RECORDED, scheme: int = 1) -> int:
+    def scan(
+        self, card: str, *, after_ms: int = 1000, verdict: int = records.RECORDED, scheme: int = 1, reader: int = 0
+    ) -> int:
         """Record a card."""
-        return self.append(after_ms=after_ms, kind=records.SCAN, reader=0, verdict=verdict, scheme=scheme, id=card)
+        return self.append(after_ms=after_ms, kind=records.SCAN, reader=reader, verdict=verdict, scheme=scheme, id=card)
 
     def clock(self, unix_ms: int, *, error_ms: int = 20, source: int = 3, after_ms: int = 0) -> int:
         """Record the time."""

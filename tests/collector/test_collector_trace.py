@@ -74,6 +74,39 @@ def test_only_who_went_in_was_there(centre) -> None:
     assert contacts(centre, "2") == []
 
 
+def test_who_came_and_went_was_inside_between(centre) -> None:
+    """A board with two readers: a visit is from the way in to the way out, however long or short."""
+    board = centre.add(Board())
+    board.clock(START_MS)
+    board.scan("1", after_ms=MINUTE)
+    board.scan("2", after_ms=MINUTE)
+    board.scan("1", reader=1, after_ms=5 * MINUTE)
+    board.scan("3", after_ms=2 * MINUTE)  # card 1 has gone
+    board.scan("2", reader=1, after_ms=170 * MINUTE)  # longer than the stay
+    board.scan("4", after_ms=MINUTE)
+    centre.send(board)
+    assert others(contacts(centre, "1")) == [("2", True)]
+    assert others(contacts(centre, "2")) == [("1", True), ("3", True)]
+    assert others(contacts(centre, "4")) == []
+    (met,) = contacts(centre, "1")
+    assert met.longest_ms == pytest.approx(5 * MINUTE, abs=100)
+
+
+def test_who_is_seen_going_only_was_inside_before(centre) -> None:
+    board = centre.add(Board())
+    board.clock(START_MS)
+    board.scan("1", after_ms=MINUTE)
+    board.scan("2", reader=1, after_ms=30 * MINUTE)
+    board.scan("3", after_ms=MINUTE)
+    board.scan("2", after_ms=70 * MINUTE)  # comes again: a visit of its own
+    centre.send(board)
+    assert others(contacts(centre, "2")) == [("1", True)]
+    assert others(contacts(centre, "3")) == [("1", True)], "card 2 had gone, and came back after the stay"
+    with centre.store() as store:
+        visits = Tracer(store, 60 * MINUTE).visits_of("2")
+    assert [(visit.out, visit.until_ms - visit.from_ms >= 60 * MINUTE) for visit in visits] == [(True, True), (False, True)]
+
+
 def test_a_boot_without_time_compares_by_uptime(centre) -> None:
     board = centre.add(Board())
     board.new_epoch(cause=1)

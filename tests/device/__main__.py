@@ -1,4 +1,4 @@
-"""Runs the journal's torture whole, with two seeds, or one list of operations again: `python -m tests.device [list]`."""
+"""Runs the torture whole: of the journal, with two seeds, then of the lists; `python -m tests.device LIST`: one list again."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ def main() -> int:
         print(f"seed {seed}: every promise held; {time.monotonic() - began:.0f} s\n", flush=True)
     if "CHOT_CUT" in os.environ:
         return 0
-    lists = [sys.executable, "-m", "pytest", str(HERE / "test_torture.py"), "-k", "any_operations"]
-    return subprocess.run(lists, env={"CHOT_EXAMPLES": EXAMPLES, **os.environ}, check=False).returncode
+    files = [str(HERE / "test_torture.py"), str(HERE / "device_lists.py")]
+    rest = [sys.executable, "-m", "pytest", *files, "-k", "any_operations or every_operation"]
+    env = {"CHOT_EXAMPLES": EXAMPLES, **os.environ, "CHOT_TORTURE": "full"}
+    return subprocess.run(rest, env=env, check=False).returncode
 
 
 if __name__ == "__main__":

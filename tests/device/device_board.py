@@ -64,6 +64,14 @@ def test_config_good_then_bad_then_gone():
         ({"journal_full": "drop"}, "journal_full: one of refuse, overwrite"),
         ({"cards": ["qrqg", "dcc"]}, "cards[1]: one of qrqg, cccd, bhyt, passes"),
         ({"cards": "qrqg"}, "cards: a list of at most 8"),
+        ({"lists": ["grey"]}, "lists[0]: one of deny, allow"),
+        ({"hours": ["07:30-17:00", "8-17"]}, "hours[1]: like 07:30-17:00, or 1-5 07:30-17:00 for Monday to Friday"),
+        ({"hours": [730]}, "hours[0]: like 07:30-17:00, or 1-5 07:30-17:00 for Monday to Friday"),
+        ({"utc_offset_min": 900}, "utc_offset_min: a whole number, -720 to 840"),
+        ({"other_codes": "keep"}, "other_codes: one of record, refuse"),
+        ({"most_inside": 5}, "most_inside: needs an exit_scanner"),
+        ({"most_inside": 5, "exit_scanner": "none"}, "most_inside: needs an exit_scanner"),
+        ({"exit_scanner": "gm66"}, "exit_scanner: one of none, gm65, auto, ssi, newland, line"),
         ({"colour": "red"}, "colour: not a setting"),
         ([1], "config: an object"),
     ):
@@ -81,6 +89,13 @@ def test_config_good_then_bad_then_gone():
     os.remove("config.good")
     settings, _, problem = config.load()
     assert problem and settings.version == 0 and settings.journal_full == "refuse"
+
+
+def test_config_of_a_door_with_rules():
+    rules = {"hours": ["1-5 07:30-17:00"], "lists": ["deny", "allow"], "most_inside": 30, "exit_scanner": "auto"}
+    settings = config.parse(json.dumps(rules))
+    assert [getattr(settings, name) for name in rules] == list(rules.values())
+    assert settings.utc_offset_min == 420
 
 
 def test_clock_readings():

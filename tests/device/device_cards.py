@@ -1,7 +1,7 @@
 """Payloads to cards inside MicroPython: every scheme, everything refused, near misses; tests/cards has the mutants."""
 
 import records
-from scanner import cards, verdict
+from scanner import cards
 
 NATIONAL = b"001093029317|NGUYEN VAN A|1987-01-18|0|162979388586171100|<1<00<0123232422"
 MASKED = b"******029317|NGUYEN VAN A|1987-**-**|0|162979388586171100|<1<GD4877*******<0943******"
@@ -164,39 +164,3 @@ def test_two_frames_run_into_one_are_no_card():
     lost = NATIONAL[:60] + b"\x04\x00\x4a" + NATIONAL[:8]
     assert ALL.identify(lost)[0] == 0
     assert ALL.identify(b"001093029317|A|1987-01-18|0|1629793\x04\x00|x")[0] == 0
-
-
-def test_repeat_window():
-    rules = verdict.Rules(60000)
-    key = b"\x01card"
-    assert rules.decide(1, key, 1000) == verdict.RECORDED
-    rules.recorded(key, 1000)
-    assert rules.decide(1, key, 2000) == verdict.REPEAT
-    assert rules.decide(1, key, 60999) == verdict.REPEAT
-    assert rules.decide(1, key, 61000) == verdict.RECORDED, "the window counts from the record"
-    assert rules.decide(2, b"\x02card", 2000) == verdict.RECORDED
-    assert rules.decide(9, b"\x09\0", 2000) == verdict.NOT_A_CARD
-
-
-def test_repeat_window_forgets_the_oldest():
-    rules = verdict.Rules(60000)
-    for i in range(100):
-        rules.recorded(b"%d" % i, 1000 + i)
-    assert rules.decide(1, b"0", 2000) == verdict.RECORDED, "recorded again rather than lost"
-    assert rules.decide(1, b"99", 2000) == verdict.REPEAT
-    rules.recorded(b"99", 70000)
-    rules.recorded(b"99", 80000)
-    assert rules._keys.count(b"99") == 1
-
-
-def test_no_window():
-    rules = verdict.Rules(0)
-    rules.recorded(b"k", 5)
-    assert rules.decide(1, b"k", 5) == verdict.RECORDED
-
-
-def test_the_window_holds_sixty_four_cards():
-    rules = verdict.Rules(60000)
-    for i in range(64):
-        rules.recorded(b"%d" % i, 1000)
-    assert [rules.decide(1, b"%d" % i, 2000) for i in range(64)] == [verdict.REPEAT] * 64

@@ -269,9 +269,15 @@ def hold(module):
     got, done = [], []
     reader = Gm65(module, lambda payload: got.append(bytes(payload)))
     reader.state = 1
-    asyncio.run(reader.hold(lambda: done.append((list(module.sent), list(got)))))
+
+    async def held():
+        if await reader.stop():
+            done.append((list(module.sent), list(got)))
+        await reader.go()
+
+    asyncio.run(held())
     assert module.sent[-1] == b"\x16", "the module reads again"
-    assert not reader._talking
+    assert not reader._talking and not reader._held
     return done[0] if done else None
 
 

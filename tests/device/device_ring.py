@@ -314,3 +314,19 @@ def test_an_open_head_is_never_the_next_sector():
         assert len(beeped) > 200, "the space of damaged sectors serves again"
         found = decode(flash, {boot.epoch.public: boot.epoch})
         assert found == beeped
+
+
+def test_what_is_asked_every_second_allocates_next_to_nothing():
+    """8 MiB of journal: a copy of its states each second is what a fragmented heap cannot give."""
+    import gc
+
+    boot = Boot(Nor(4), 1)
+    boot.ring.state = bytearray(2048)
+    boot.ring.state[7] = journal.UNRELEASED
+    boot.ring.state[9] = journal.DAMAGED
+    gc.collect()
+    gc.disable()
+    before = gc.mem_alloc()
+    assert boot.ring.unreleased() == 2 and not boot.ring.full()
+    assert gc.mem_alloc() - before < 512, gc.mem_alloc() - before
+    gc.enable()

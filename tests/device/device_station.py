@@ -26,7 +26,7 @@ class Played:
         self.programmed = []
 
     def play(self, signal):
-        names = ("RECORDED", "REPEAT", "NOT_A_CARD", "FAULT", "NO_ROOM", "TRY_AGAIN")
+        names = ("RECORDED", "REPEAT", "NOT_A_CARD", "FAULT", "NO_ROOM", "TRY_AGAIN", "STAFF", "PLACE_FULL")
         name = [n for n in names if getattr(signals, n) is signal][0]
         self.names.append(name)
         self.programmed.append(self.flash.programmed_bytes)
@@ -50,14 +50,25 @@ class Reader:
     def silent(self):
         return not self.alive
 
-    held = 0
+    confirms = True  # that it has stopped
+
+    def __init__(self):
+        self.stopped = 0
+        self.log = []
 
     def partial(self):
         return False
 
-    async def hold(self, work):
-        self.held += 1
-        work()
+    def unsaved(self):
+        return False
+
+    async def stop(self):
+        self.stopped += 1
+        self.log.append("stop")
+        return self.confirms
+
+    async def go(self):
+        self.log.append("go")
 
 
 class Shipper:
@@ -86,7 +97,7 @@ class Watch:
 class Door:
     """A station with everything around it under the test's hand."""
 
-    def __init__(self, sectors=6, overwrite=False, ring=None):
+    def __init__(self, sectors=6, overwrite=False, ring=None, rules=None, readers=1):
         self.flash = Nor(sectors)
         boot = Boot(self.flash, 1, overwrite)
         self.ring = ring or boot.ring
@@ -95,19 +106,20 @@ class Door:
         self.config = Config()
         self.clock = Clock()
         self.station = Station(
-            self.ring, Cards(["qrqg"]), Rules(60000), self.played, self.clock, self.config, (1, "test")
+            self.ring, Cards(["qrqg"]), rules or Rules(60000, True), self.played, self.clock, self.config, (1, "test")
         )
         self.station.begin(boot.epoch, 1)
-        self.reader, self.shipper = Reader(), Shipper()
-        self.station.connect(self.reader, self.shipper, Watch(), Wire())
+        self.readers, self.shipper = [Reader() for _ in range(readers)], Shipper()
+        self.reader = self.readers[0]
+        self.station.connect(self.readers, self.shipper, Watch(), Wire())
 
     def open(self):
         self.ring.prepare()
         self.station._show_state()
         return self
 
-    def show(self, n):
-        self.station.on_payload(memoryview(NATIONAL % n))
+    def show(self, n, reader=0):
+        self.station.on_payload(memoryview(NATIONAL % n), reader)
         return self.played.names[-1]
 
     def scans(self):
@@ -206,6 +218,8 @@ def test_the_lamp():
 
 def test_signals_differ_in_two_of_colour_rhythm_and_pitch():
     every = [signals.RECORDED, signals.REPEAT, signals.NOT_A_CARD, signals.FAULT, signals.NO_ROOM, signals.TRY_AGAIN]
+    every += [signals.STAFF, signals.PLACE_FULL]
+    assert all(sum(ms for _, ms in steps) <= 1000 for _, steps in every), "over before the next code can come"
     for i, (colour, steps) in enumerate(every):
         for other_colour, other_steps in every[i + 1 :]:
             rhythm = [ms for _, ms in steps] != [ms for _, ms in other_steps]
@@ -234,13 +248,20 @@ def test_signals_play_to_their_end_and_the_newest_wins():
         assert shown[-1] == signals.STARTING[0]
         s.play(signals.RECORDED)
         assert tones == [2700] and shown[-1] == signals.RECORDED[0], "on when play() returns"
-        await asyncio.sleep_ms(60)
+        await asyncio.sleep_ms(5)
         s.play(signals.REPEAT)
-        await asyncio.sleep_ms(20)
-        assert tones == [2700, 2000]
-        await asyncio.sleep_ms(60)
-        assert tones == [2700, 2000, 0], "silent after its time"
+        assert tones == [2700], "both readers at once: the first is heard before the second"
+        while len(tones) < 3:
+            await asyncio.sleep_ms(1)
+        assert tones == [2700, 0, 2000], "and a silence between"
+        await asyncio.sleep_ms(100)
+        assert tones == [2700, 0, 2000, 0], "silent after its time"
         await asyncio.sleep_ms(300)
+        s.play(signals.STAFF)
+        await asyncio.sleep_ms(150)
+        s.play(signals.RECORDED)
+        assert tones[-2:] == [500, 2700], "the newest wins"
+        await asyncio.sleep_ms(1000)
         assert shown[-1] in (signals.STARTING[0], signals.STARTING[2])
         task.cancel()
 
@@ -303,12 +324,90 @@ def test_a_card_that_cannot_be_read_is_answered():
     assert door.played.names == ["TRY_AGAIN"] and door.scans() == []
 
 
-def test_the_flash_gate_holds_the_module_in_silence():
-    door = Door().open()
+def gate(door, turn):
+    """What the readers were told, and whether it was erased between."""
+    for reader in door.readers:
+        reader.log.clear()
     erased = []
-    asyncio.run(door.station._gate(1, lambda: erased.append(door.reader.held)))
-    asyncio.run(door.station._gate(2, lambda: erased.append(door.reader.held)))
-    assert erased == [0, 1], "after a verdict the module pauses by itself; in silence it is held"
+    asyncio.run(door.station._gate(turn, lambda: erased.append([list(reader.log) for reader in door.readers])))
+    return erased, [reader.log for reader in door.readers]
+
+
+def test_the_flash_gate_stops_the_module_in_silence():
+    door = Door().open()
+    assert gate(door, 1) == ([[[]]], [[]]), "after a verdict the module pauses by itself"
+    assert gate(door, 2) == ([[["stop"]]], [["stop", "go"]])
+    door.reader.confirms = False
+    assert gate(door, 2) == ([], [["stop", "go"]]), "one that does not confirm may be reading"
+
+
+def test_the_flash_gate_stops_the_other_module_in_the_pause_of_one():
+    door = Door(readers=2).open()
+    stop, go = ["stop"], ["stop", "go"]
+    assert gate(door, 2) == ([[stop, stop]], [go, go])
+    door.show(1, reader=0)
+    door.station._verdict.clear()
+    assert gate(door, 1) == ([[[], stop]], [[], go])
+    door.show(2, reader=1)
+    door.station._verdict.clear()
+    assert gate(door, 1) == ([[stop, []]], [go, []])
+    door.show(3, reader=0)
+    assert gate(door, 1) == ([], [[], go]), "a card came meanwhile: its beep first"
+    door.station._verdict.clear()
+    door.readers[1].confirms = False
+    assert gate(door, 1) == ([], [[], go])
+
+
+def test_the_flash_gate_closes_when_stopping_takes_too_long():
+    door = Door(readers=2).open()
+    door.show(1)
+    door.station._verdict.clear()
+
+    async def slow():
+        door.clock._uptime_ms += 600
+        return True
+
+    door.readers[1].stop = slow
+    assert gate(door, 1)[0] == [], "the first module reads again before the erase is over"
+
+
+def test_one_of_two_modules_is_enough_for_the_door():
+    door = Door(readers=2).open()
+    door.readers[1].alive = False
+    door.station._show_state()
+    assert door.station.ready and door.played.state is signals.BROKEN, "cards are taken, and the lamp says what is wrong"
+    assert door.show(1) == "RECORDED"
+    door.readers[0].alive = False
+    door.station._show_state()
+    assert door.show(2) == "FAULT"
+
+
+def test_readers_are_told_apart():
+    door = Door(readers=2).open()
+    assert [door.show(1, 0), door.show(1, 0), door.show(1, 1), door.show(1, 1), door.show(1, 0)] == [
+        "RECORDED", "REPEAT", "RECORDED", "REPEAT", "RECORDED"
+    ]
+    assert door.scans() == [1, 1, 1]
+    assert door.station._rules.inside == 1
+
+
+def test_refused_cards_look_alike_and_are_recorded_once():
+    seven, eight = [records.id_digits(b"%018d" % n) for n in (7, 8)]
+    rules = Rules(60000, True, None, lambda scheme, packed: packed == seven, lambda scheme, packed: packed != eight)
+    door = Door(rules=rules).open()
+    assert [door.show(1), door.show(7), door.show(7), door.show(8), door.show(8), door.show(1)] == [
+        "RECORDED", "STAFF", "STAFF", "STAFF", "STAFF", "REPEAT"
+    ]
+    assert door.scans() == [1, 7, 8], "a card that is held is refused again and again, and recorded once"
+
+
+def test_nothing_is_kept_of_what_is_no_card():
+    door = Door(rules=Rules(60000, False)).open()
+    before = door.flash.programmed_bytes
+    door.station.on_payload(memoryview(b"nguyen van a, 18/1/1987, hue"))
+    assert door.played.names == ["NOT_A_CARD"] and door.flash.programmed_bytes > before
+    assert b"nguyen" not in bytes(door.station._plain[:12])
+    assert door.scans() == [None] or door.station.scans == 1
 
 
 def test_the_next_days_key_is_made_in_slices():

@@ -79,7 +79,7 @@ class TornNor:
 
     def copy(self):
         """The same cells on a flash of its own."""
-        other = TornNor(0)
+        other = self.__class__(0)
         other.sectors = self.sectors
         other.cells = bytearray(self.cells)
         other.programmed = bytearray(self.programmed)
@@ -141,12 +141,16 @@ class TornNor:
             if byte & ~old & ~loose.get(offset + i, 0) & 0xFF and index not in self.unerased:
                 raise BrokenRule("0 to 1 at sector %d offset %d" % (index, offset + i))
             if byte != 0xFF:
-                if programmed[start + i] and offset + i != MARK:
+                if programmed[start + i] and not self.again(index, offset + i):
                     raise BrokenRule("programmed twice at sector %d offset %d" % (index, offset + i))
                 programmed[start + i] = 1
             cells[start + i] = old & byte
             if loose and offset + i in loose:
                 loose[offset + i] &= byte  # a program that runs to its end leaves no doubt about what it clears
+
+    def again(self, index, offset):
+        """May this byte be programmed twice? Of the journal, a release mark alone."""
+        return offset == MARK
 
     def _tear_program(self, index, data, offset):
         """A random part of the bits is cleared; some of the others settle nowhere."""

@@ -133,6 +133,8 @@ def signals_in_code() -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
     for node in ast.parse((ROOT / "firmware/scanner/signals.py").read_text("utf-8")).body:
         if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)):
             continue
+        if any(isinstance(item, ast.Name) for item in node.value.elts):  # signals by verdict
+            continue
         target = node.targets[0]
         assert isinstance(target, ast.Name)
         values = [

@@ -44,7 +44,7 @@ def on_fail():
     print("fail", time.ticks_ms())
 
 uart = machine.UART(1, baudrate=9600, tx=17, rx=16, rxbuf=4096)
-reader = make(uart, on_payload, {on_fail}, Settings, None)
+reader = make(uart, on_payload, {on_fail}, Settings, {trigger}, 0)
 
 async def watch():
     before = None
@@ -66,7 +66,14 @@ async def main():
 asyncio.run(main())
 """
 WAIT = "pass"
-HOLD = "await asyncio.sleep_ms(8000)\n    await reader.hold(lambda: time.sleep_ms(400))\n    print('held')"
+HOLD = """await asyncio.sleep_ms(8000)
+    if await reader.stop():
+        time.sleep_ms(400)
+    await reader.go()
+    print('held')"""
+SAVE = """while not reader.unsaved():
+        await asyncio.sleep_ms(100)
+    reader.save()"""
 
 
 class Stage:
@@ -75,7 +82,8 @@ class Stage:
     def __init__(
         self, directory: Path, driver: str, *, on_fail: bool = False, work: str = WAIT, **options: Any
     ) -> None:
-        main = MAIN.format(driver=driver, on_fail="on_fail" if on_fail else "None", work=work)
+        trigger = "machine.Pin(23, machine.Pin.OUT, value=1)" if options.get("trigger") else "None"
+        main = MAIN.format(driver=driver, on_fail="on_fail" if on_fail else "None", work=work, trigger=trigger)
         self.rig = Rig(directory, main, **FILES)  # type: ignore[arg-type]
         self.reads: list[bytes] = []
         options.setdefault("kind", KIND_OF.get(driver, "grow"))
@@ -88,6 +96,8 @@ class Stage:
             on_read=lambda code, at_us: self.reads.append(code),
         )
         self.rig.line.device = self.module
+        if options.get("trigger"):
+            self.rig.board.on_pin = lambda pin, *change: self.module.trigger_line(*change) if pin == 23 else None
         self.module.power_on()
 
     def run(self, ms: int) -> None:
@@ -352,11 +362,21 @@ def test_long_codes_and_short_ones(stage: Callable[..., Stage]) -> None:
     assert board.codes == codes
 
 
+def test_a_module_on_a_trigger_line_reads_again_after_each_code(stage: Callable[..., Stage]) -> None:
+    board = stage("line", kind="line", trigger=True)
+    board.run(4000)
+    shown = [board.show(number, 2500) for number in (1, 2, 3)]
+    board.run(40_000)  # nobody comes: it is triggered all the same, before its time is over
+    shown.append(board.show(4, 2500))
+    assert board.codes == shown
+    assert board.module.starts >= 10
+
+
 # Finding out what is connected.
 
 
 def test_another_module_is_found_and_remembered(stage: Callable[..., Stage]) -> None:
-    board = stage("auto", kind="ssi")
+    board = stage("auto", kind="ssi", work=SAVE + "\n    await asyncio.sleep_ms(10000)\n    " + SAVE)
     board.run(5000)
     first = board.show(1)
     new = LineModule(

@@ -121,7 +121,8 @@ def test_a_repeat_signal_without_a_record_is_found(album: Album, tmp_path: Path)
     copytree(Path(__file__).parents[2] / "firmware", mutant)
     station = mutant / "scanner" / "station.py"
     source = station.read_text(encoding="utf-8")
-    changed = source.replace("decision = self._rules.decide(scheme, key, now)", "decision = verdict.REPEAT")
+    asks = "decision, new = self._rules.decide(reader, scheme, packed, now)"
+    changed = source.replace(asks, "decision, new = verdict.REPEAT, False")
     assert changed != source
     station.write_text(changed, encoding="utf-8")
     outcome = run_scenario(short(), firmware=mutant, album=album)

@@ -150,7 +150,7 @@ def test_what_does_not_match_is_said(there: list[tuple[int, str]], said: str) ->
 def heard(*events: tuple[int, int, int]) -> Counter[str]:
     """Signals from (ms, Hz, duty) settings of the buzzer."""
     counts: Counter[str] = Counter()
-    decoder = SignalDecoder(lambda signal: counts.update([signal.name]))
+    decoder = SignalDecoder(lambda signal: counts.update([signal.name]), (25, 26, 27), 32)
     for ms, hz, duty in events:
         decoder.pwm(32, hz, duty, ms * 1000)
     return counts

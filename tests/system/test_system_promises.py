@@ -68,8 +68,8 @@ min_forged = 2
 MUTANTS = {
     "beep before flash": (
         "scanner/station.py",
-        "        elif self._append(",
-        "        elif self._signals.play(signal) or self._append(",
+        "            if not self._append(records.scan(",
+        "            if self._signals.play(signals.OF[decision]) or not self._append(records.scan(",
         CUT,
     ),
     "release on a forged reply": (

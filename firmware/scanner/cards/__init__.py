@@ -9,7 +9,7 @@ import hashlib
 import records
 from micropython import const
 
-_OTHER = const(0)
+OTHER = const(0)
 PAYMENT = const(9)
 LINK = const(10)
 _LONGEST_CARD_BYTES = const(999)
@@ -88,7 +88,7 @@ class Cards:
         else:
             if _is_link(payload):
                 return LINK, records.NO_ID
-            found = _OTHER, None
+            found = OTHER, None
             if len(payload) <= records.ID_TEXT_BYTES and _is_utf8(payload):
-                found = _OTHER, records.id_text(payload)
+                found = OTHER, records.id_text(payload)
         return found[0], found[1] or records.id_digest(hashlib.sha256(payload).digest())

@@ -26,7 +26,7 @@ clock = Clock()
 clock._uptime_ms = UPTIME_MS
 ring = Ring(flash, bytes(8), False, bytes)
 ring.recover()
-rules = Rules(settings.repeat_window_s * 1000)
+rules = Rules(settings.repeat_window_s * 1000, True)
 station = Station(ring, Cards(settings.cards), rules, signals, clock, settings, (1, "0.1.0 micropython 1.28.0 esp32"))
 epoch = seal.Epoch(bytes(range(32)), bytes(range(80)))
 station.begin(epoch, 1)
@@ -47,6 +47,7 @@ def scan(label, payload, piece):
     for at in range(0, len(data), piece):
         pieces.append(data[at : at + piece])
     del flash.operations[:]
+    signals._began_ms = None  # the signal before it is long over; this runtime's clock does not move
     scans = station.scans
     started, ended = "feed " + label, "end " + label
     level()
