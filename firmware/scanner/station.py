@@ -223,17 +223,18 @@ class Station:
         return self._clock.uptime_ms() - self._scanned_ms
 
     async def hold(self, work):
-        """The value of `work()`, which stops the CPU for up to a third of a second: run while no module reads."""
+        """Wait for `work()`, which stops the CPU a third of a second at a time, while no module reads."""
         for _ in range(_HOLD_TRIES):
             if not self._reading():
                 break
             try:
                 if all(await asyncio.gather(*[reader.stop() for reader in self._readers])):
-                    return work()
+                    await work()
+                    return
             finally:
                 await asyncio.gather(*[reader.go() for reader in self._readers])
             await asyncio.sleep_ms(_HOLD_AGAIN_MS)
-        return work()
+        await work()
 
     # Chores
 

@@ -13,6 +13,7 @@ from uplink.http import HttpError
 
 _LOOK_MS = const(20)
 _STEP_MS = const(10000)  # for the other side's part of the handshake
+_HELD_MS = const(800)  # for so long the module is held for it
 _WRONG_MS = const(2000)
 _DAY_S = const(86400)
 
@@ -27,8 +28,8 @@ def certificates(bundle):
 
 
 class Tls:
-    """`authority` is whom to believe (DER certificates), `door` the station: it says when a pause of a third of a second
-    does no harm. `clock` is the board's; mbedTLS reads the chip's own, which is set by it before each handshake."""
+    """`authority` is whom to believe (DER certificates), `door` the station: it lets what stops the CPU happen while no card is
+    read. `clock` is the board's; mbedTLS reads the chip's own, which is set by it before each handshake."""
 
     def __init__(self, authority, door, clock):
         self._door = door
@@ -43,28 +44,35 @@ class Tls:
         return self._context.wrap_socket(connection, server_hostname=host, do_handshake_on_connect=False)
 
     async def shake(self, stream, first):
-        """Shake hands and write `first`. Each step that computes is taken while the scan module is held.
+        """Shake hands and write `first`; what computes is done while the scan module is held.
 
         Raises OSError, asyncio.TimeoutError, or HttpError that names what is wrong with the certificate.
         """
         poll = select.poll()
         poll.register(stream, select.POLLIN | select.POLLOUT)
-
-        def step():
-            try:
-                return stream.write(first)
-            except ValueError as error:
-                return error  # raised below: the module is to read again first
-
         sent = None
-        while sent is None:
-            for _ in range(_STEP_MS // _LOOK_MS):
-                if poll.poll(0):
-                    break
+
+        async def ready(ms):
+            while not poll.poll(0):
+                if ms <= 0:
+                    return False
                 await asyncio.sleep_ms(_LOOK_MS)
-            else:
+                ms -= _LOOK_MS
+            return True
+
+        async def steps():
+            nonlocal sent
+            try:
+                sent = stream.write(first)
+                while sent is None and await ready(_HELD_MS):
+                    sent = stream.write(first)
+            except ValueError as error:
+                sent = error
+
+        while sent is None:
+            if not await ready(_STEP_MS):
                 raise asyncio.TimeoutError
-            sent = await self._door.hold(step)
+            await self._door.hold(steps)
         if sent != len(first):
             raise HttpError("certificate: " + " ".join(str(sent).split())[:80])
         await self._keep_time()
@@ -100,10 +108,9 @@ class Tls:
         if day * _DAY_S == self._kept_s():
             return
 
-        def keep():
+        async def keep():
             store = NVS("chot")
             store.set_i32("day", day)
             store.commit()
-            return True
 
         await self._door.hold(keep)

@@ -70,7 +70,7 @@ def _scenario(name: str, seconds: int, **plan: object) -> Scenario:
 
 
 def drain(scans: int = SCANS, *, online: bool = True) -> tuple[float, float, float]:
-    """(seconds from the first packet to the last record stored, bytes a scan both ways, worst verdict in ms) of a board
+    """(seconds from the first connection to the last record stored, bytes a scan both ways, worst verdict in ms) of a board
     that wakes up with a backlog. Not `online`: the same door without a collector, for its verdicts."""
     scenario = _scenario("uplink", _LIMIT_S, collector_url=URL)
     count = max(4, scans // 1500)
@@ -83,17 +83,15 @@ def drain(scans: int = SCANS, *, online: bool = True) -> tuple[float, float, flo
         backlog(door, scans)
         door.link.collector_up = online
         kernel = world.kernel
-        begun_us = 0
         while kernel.now_us < _LIMIT_S * 1_000_000:
             kernel.run(kernel.now_us + 100_000)
-            begun_us = begun_us or (kernel.now_us if door.link.bytes_up else 0)
             if (_stored(world) >= scans) if online else kernel.now_us > _FIRST_CARD_MS * 1000 + 60_000_000:
                 break
         else:
             raise RuntimeError(f"{_stored(world)} of {scans} scans after {_LIMIT_S} s")
         reads = [read for read in door.log.reads if read.signal is not None]
-        worst_us = max(read.signal.at_us - read.at_us for read in reads if read.signal is not None)
-        return (kernel.now_us - begun_us) / 1e6, (door.link.bytes_up + door.link.bytes_down) / scans, worst_us / 1000
+        worst_us = max((read.signal.at_us - read.at_us for read in reads if read.signal is not None), default=0)
+        return (kernel.now_us - door.link.begun_us) / 1e6, (door.link.bytes_up + door.link.bytes_down) / scans, worst_us / 1000
 
 
 def _json_server(peer: Peer) -> Callable[[bytes], None]:
@@ -159,10 +157,12 @@ def uplink() -> list[Figure]:
         ("json20", "json_posts", _json_server, 20, BATCH_SHARE, "20 lượt JSON mỗi POST", "20 JSON scans a POST"),
         ("mqtt", "mqtt_publishes", _mqtt_server, 1, JSON_SHARE, "một MQTT QoS 1 mỗi lượt", "one MQTT QoS 1 publish a scan"),
     ]
-    note = say("100 ms, 1 Mbit/s, HTTPS", "100 ms, 1 Mbit/s, HTTPS")
+    note = "100 ms, 1 Mbit/s, HTTPS"
+    title = say(f"gửi {SCANS} lượt tồn", f"backlog of {SCANS} scans")
+    each = say("byte mỗi lượt, hai chiều", "bytes a scan, both ways")
     found = [
-        Figure("uplink_s", say(f"gửi {SCANS} lượt tồn", f"backlog of {SCANS} scans"), round(seconds, 1), "s", UPLINK_S, note),
-        Figure("uplink_bytes", say("byte mỗi lượt, cả hai chiều", "bytes a scan, both ways"), round(size, 2), "bytes", UPLINK_BYTES),
+        Figure("uplink_s", title, round(seconds, 1), "s", UPLINK_S, note),
+        Figure("uplink_bytes", title + ": " + each, round(size, 2), "bytes", UPLINK_BYTES),
         Figure(
             "uplink_verdict_ms",
             say("byte cuối tới còi trong lúc gửi", "last byte to buzzer meanwhile"),

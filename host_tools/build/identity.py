@@ -7,12 +7,14 @@ import json
 import stat
 import struct
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from zlib import crc32
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from host_tools.errors import UserError
 from host_tools.text import say
@@ -27,7 +29,7 @@ _HEX_MEMBERS = {"device_id": 8, "device_key": 32, "collector_public": 32, "list_
 _MEMBERS = (*_HEX_MEMBERS, "collector_url", "last_command", "collector_ca")
 _OPTIONAL = ("last_command", "collector_ca")
 # What a sector takes beside the other members.
-_CA_MAX_BYTES = 2400
+CA_MAX_BYTES = 2400
 _LAST_COMMAND_LIMIT = 1 << 63
 _URL_MAX_CHARS = 200
 
@@ -85,6 +87,60 @@ def from_json(members: Any) -> Identity:
     authority = _authority(members.get("collector_ca", ""))
     url = _url(members["collector_url"])
     return Identity(collector_url=url, last_command=last_command, collector_ca=authority, **values)
+
+
+def needs_plain_http(identity: Identity) -> bool:
+    """True where the firmware refuses the collector's address unless config says `plain_http`: what is sent there is sealed,
+    but anybody on the way sees who talks with whom, and may keep it from arriving."""
+    parts = urlsplit(identity.collector_url)
+    host = parts.hostname or ""
+    return parts.scheme == "http" and host != "localhost" and not host.startswith("127.")
+
+
+def check_transport(identity: Identity, config: Any, bundle: bytes) -> None:
+    """UserError when a board with this identity and config, and `bundle` for its ca.der, would send nothing."""
+    if needs_plain_http(identity) and not (isinstance(config, dict) and config.get("plain_http") is True):
+        raise UserError(
+            say("'collector_url' là http không mã hoá", "'collector_url' is plain http"),
+            hint=say(
+                'dùng https, hoặc ghi "plain_http": true trong cấu hình',
+                'take https, or put "plain_http": true into the config',
+            ),
+        )
+    if identity.collector_url.startswith("https:") and not (identity.collector_ca or bundle):
+        raise UserError(
+            say("https cần chứng chỉ của nơi cấp", "https takes the certificate of an authority"),
+            hint=say("--ca ca.pem, hoặc 'collector_ca' trong tệp danh tính", "--ca ca.pem, or 'collector_ca' in the identity"),
+        )
+
+
+def load_authority(path: Path) -> bytes:
+    """The certificates in a file (PEM, or DER one behind the other), as DER one behind the other; UserError names the file
+    when they are none, or one has expired."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            say(f"không đọc được {path}: {error.strerror}", f"cannot read {path}: {error.strerror}"),
+            hint=say("xem lại đường dẫn của --ca", "check the path given to --ca"),
+        ) from None
+    try:
+        found = x509.load_pem_x509_certificates(data) if b"-----BEGIN" in data else certificates(data)
+    except ValueError:
+        found = []
+    if not found:
+        raise UserError(
+            say(f"{path}: không có chứng chỉ nào", f"{path}: no certificate in it"),
+            hint=say("cần tệp PEM hoặc DER của nơi cấp", "it takes the authority's PEM or DER file"),
+        )
+    for certificate in found:
+        if certificate.not_valid_after_utc < datetime.now(timezone.utc):
+            name = certificate.subject.rfc4514_string()
+            raise UserError(
+                say(f"{path}: chứng chỉ đã hết hạn: {name}", f"{path}: a certificate has expired: {name}"),
+                hint=say("lấy bản mới của nơi cấp", "get the authority's new one"),
+            )
+    return b"".join(certificate.public_bytes(serialization.Encoding.DER) for certificate in found)
 
 
 def encode_copy(identity: Identity, counter: int) -> bytes:
@@ -176,10 +232,10 @@ def _authority(value: Any) -> bytes:
         certificates(bundle)
     except ValueError:
         raise wrong from None
-    if len(bundle) > _CA_MAX_BYTES:
+    if len(bundle) > CA_MAX_BYTES:
         raise _bad(
-            f"'collector_ca' dài {len(bundle)} byte, nhiều nhất {_CA_MAX_BYTES}",
-            f"'collector_ca' is {len(bundle)} bytes, at most {_CA_MAX_BYTES}",
+            f"'collector_ca' dài {len(bundle)} byte, nhiều nhất {CA_MAX_BYTES}",
+            f"'collector_ca' is {len(bundle)} bytes, at most {CA_MAX_BYTES}",
         )
     return bundle
 

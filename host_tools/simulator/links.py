@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import random
 import ssl
 from collections import deque
@@ -21,6 +22,8 @@ DNS_FAILED = 202
 DNS_PORT = 53
 # What lwIP takes from a program before the other end has acknowledged (CONFIG_LWIP_TCP_SND_BUF_DEFAULT).
 SEND_BUFFER_BYTES = 5744
+# And what it puts into one segment (CONFIG_LWIP_TCP_MSS).
+SEGMENT_BYTES = 1440
 # Of a datagram, beside what it carries: IP and UDP headers.
 UDP_BYTES = 28
 
@@ -113,6 +116,7 @@ class Link:
         self._held: list[Callable[[], None]] = []
         self._up_free_us = 0
         self._down_free_us = 0
+        self.begun_us = 0  # when a connection was first asked for
         self.requests = 0
         self.forged = 0
 
@@ -161,6 +165,7 @@ class Link:
         """Begin a connection; 0 or the errno of an immediate failure."""
         if not self.carrier.associated:
             return errno.EHOSTUNREACH
+        self.begun_us = self.begun_us or self._kernel.now_us
         connection = _Connection(ident)
         self._connections[ident] = connection
         connection.timeout = self._kernel.after(CONNECT_TIMEOUT_US, lambda: self._connect_timeout(connection))
@@ -209,9 +214,11 @@ class Link:
         connection = self._connections.get(ident)
         if connection is not None and not connection.closed:
             connection.unacknowledged_bytes += len(data)
-            connection.under_way += 1
             self.bytes_up += len(data)
-            self._travel(connection, len(data), True, lambda: self._server_gets(connection, data))
+            for at in range(0, len(data), SEGMENT_BYTES):
+                segment = data[at : at + SEGMENT_BYTES]
+                connection.under_way += 1
+                self._travel(connection, len(segment), True, functools.partial(self._server_gets, connection, segment))
 
     def receive(self, ident: int, count: int) -> bytes:
         """The board takes up to `count` bytes that have arrived."""
@@ -306,6 +313,11 @@ class Link:
         if data:
             self.bytes_down += len(data)
             self._travel(connection, len(data), False, lambda: self._board_gets(connection, data))
+
+    def drop_all(self) -> None:
+        """The far end forgets every connection, and says so."""
+        for connection in list(self._connections.values()):
+            self._fail(connection, errno.ECONNRESET)
 
     def _acknowledged(self, connection: _Connection, size: int) -> None:
         """Room in the board's send buffer; only a board that had none is waiting for it."""

@@ -440,8 +440,8 @@ def after_a_cut(flash, first, second, third):
 
 
 def test_power_cuts_at_every_operation():
-    """CHOT_TORTURE=full: forty times, with other torn bits, other lists and other second cuts."""
-    for seed in range(40 if os.getenv("CHOT_TORTURE") == "full" else 3):
+    """CHOT_TORTURE=full: 25 times, with other torn bits, other lists and other second cuts."""
+    for seed in range(25 if os.getenv("CHOT_TORTURE") == "full" else 3):
         cuts(seed)
 
 

@@ -75,6 +75,7 @@ class Way:
         return self.wants
 
     def asking(self):
+        self.wants = False
         self.heard.append("asking")
 
     def moving(self):
@@ -541,3 +542,166 @@ def test_overwriting_while_it_is_sent_starts_over():
     except HttpError:
         return
     raise AssertionError("half of two sectors was sent as one")
+
+
+def running(shipper, centre, way, steps, ms=20):
+    """Run the shipper's task for a while: `steps` are functions called in turn, `ms` apart; the sizes of its requests."""
+
+    async def run():
+        task = asyncio.create_task(shipper.run(lambda: None))
+        for step in steps:
+            await asyncio.sleep_ms(ms)
+            step()
+        await asyncio.sleep_ms(ms)
+        task.cancel()
+
+    asyncio.run(run())
+    return [count(request) for request in centre.requests]
+
+
+def nothing():
+    pass
+
+
+def test_on_a_metered_link_records_wait_for_others_unless_one_is_urgent():
+    for metered, urgent, more in ((True, False, 0), (True, True, 1), (False, False, 1)):
+        boot, shipper, centre, _ = board(scans=10)
+        way = shipper._links = Way(metered)
+
+        def scan():
+            boot.scan(10)
+            shipper._door.recorded.set()
+            if urgent:
+                shipper.urgent()
+
+        sent = running(shipper, centre, way, [nothing, scan] + [nothing] * 30, 20)
+        assert sent == [1] + [1] * more, (metered, urgent, sent)
+        assert shipper._urgent is False
+    boot, shipper, centre, _ = board(scans=10)
+    way = shipper._links = Way(True)
+    shipper._metered_wait_ms = 100
+
+    def later():
+        boot.scan(10)
+        shipper._door.recorded.set()
+
+    assert running(shipper, centre, way, [nothing, later] + [nothing] * 60, 20) == [1, 1], "it waits no longer than asked"
+
+
+def test_the_months_bytes_spare_what_is_urgent():
+    _, shipper, centre, _ = board(scans=10)
+    way = shipper._links = Way(True)
+    way.permits = False
+    assert running(shipper, centre, way, [nothing] * 5) == []
+    assert running(shipper, centre, way, [nothing, shipper.urgent] + [nothing] * 60) == [1]
+    assert [heard[0] for heard in way.heard] == ["a", "answered"], "asking, answered"
+
+
+def test_a_link_that_wants_a_word_gets_one():
+    _, shipper, centre, _ = board(scans=10)
+    way = shipper._links = Way()
+
+    def want():
+        way.wants = True
+
+    sent = running(shipper, centre, way, [nothing] * 3 + [want] + [nothing] * 60, 20)
+    assert sent == [1, 0]
+
+
+def test_a_tls_handshake_waits_until_nobody_shows_a_card_or_for_something_urgent():
+    for quiet_ms, urgent, sent in ((4900, False, []), (5000, False, [1]), (0, True, [1])):
+        _, shipper, centre, _ = board(scans=10)
+        centre.tls = True
+        centre.connected = lambda: False
+        shipper._door.quiet_ms = quiet_ms
+        if urgent:
+            shipper.urgent()
+        assert running(shipper, centre, shipper._links, [nothing] * 3) == sent, quiet_ms
+    _, shipper, centre, _ = board(scans=10)
+    centre.tls = True
+    centre.connected = lambda: True
+    shipper._door.quiet_ms = 0
+    assert running(shipper, centre, shipper._links, [nothing] * 3) == [1], "a connection that stands is used"
+
+
+def test_what_kept_the_centre_from_being_told_is_told_once():
+    def portal(request):
+        raise HttpError("captive portal")
+
+    _, shipper, centre, _ = board(scans=10)
+    centre.answers = [portal, portal]
+    running(shipper, centre, shipper._links, [shipper.urgent] + [nothing] * 100)
+    assert centre.told == ["uplink: captive portal"] and shipper.failures == 2
+    assert ("unanswered", 0) in shipper._links.heard
+
+
+def test_a_connection_that_had_been_hung_up_is_no_failure():
+    def hung_up(request):
+        centre.kept = True
+        raise OSError(104)
+
+    def fine(request):
+        centre.kept = False
+        return b"200", centre.reply(request, count(request))
+
+    _, shipper, centre, _ = board(scans=10)
+    centre.answers = [hung_up, fine]
+    assert running(shipper, centre, shipper._links, [nothing] * 3) == [1, 1]
+    assert shipper.failures == 0
+
+
+def test_a_collector_that_lost_data_gets_released_sectors_again():
+    boot, shipper, centre, _ = board(scans=700, sectors=12)
+    whole = journal_bytes(boot)
+    while ship(shipper):
+        pass
+    assert received(centre) == whole
+    last = boot.ring.sequence
+    assert boot.ring.unreleased() == 1 and last > 4
+    for first in (1, 3, last):
+        del centre.requests[:]
+        body = json.dumps({"stored": 0, "resend": {"generation": boot.ring.generation, "sequence": first}})
+        centre.answers = [lambda request: (b"200", centre.reply(request, 0, body=body))]
+        assert ship(shipper) is True
+        del centre.requests[:]
+        while ship(shipper):
+            pass
+        wanted = {place: byte for place, byte in whole.items() if place[0] >= first}
+        assert received(centre) == wanted
+        assert boot.ring.unreleased() == 1 and shipper._again is None
+
+
+def test_what_a_collector_asks_for_wrongly_changes_nothing():
+    boot, shipper, centre, _ = board(scans=300)
+    while ship(shipper):
+        pass
+    wrong = ('{"sequence": 1}', '{"generation": 1}', '"all"', "[1, 2]", "1", "null", '{"generation": "1", "sequence": "1"}')
+    wrong += ('{"generation": 1.5, "sequence": 1}', '{"generation": 7, "sequence": -1}', '{"generation": 7, "sequence": 1}')
+    for what in wrong:
+        del centre.requests[:]
+        body = '{"stored": 0, "resend": %s}' % what
+        centre.answers = [lambda request: (b"200", centre.reply(request, 0, body=body))]
+        ship(shipper)
+        ship(shipper)
+        assert received(centre) == {} and shipper._again is None, what
+
+
+def test_authentic_replies_of_any_form_do_no_more_than_they_say():
+    """The collector itself may err: deep, huge, of other types, spoilt."""
+    random.seed(9)
+    boot, shipper, centre, clock = board(scans=30)
+    deep = "[" * 1500 + "]" * 1500
+    bodies = ["", "[]", "null", '{"stored":%s}' % ("9" * 3000), '{"stored":0,"now":%s}' % ("9" * 3000), deep]
+    bodies += ['{"stored":0,"x":%s}' % deep, '{"stored":-1}', '{"stored":1e400}', '{"stored":null}', '{"stored":0,"now":-5}']
+    good = '{"stored":0,"now":1700000000000,"resend":{"generation":1,"sequence":2},"more":[1,2,{"a":"b"}]}'
+    for _ in range(200):
+        text = bytearray(good.encode())
+        for _ in range(random.randint(1, 6)):
+            text[random.randint(0, len(text) - 1)] = random.choice(b'{}[],:"0123456789.-eE x\\u')
+        bodies.append(bytes(text).decode())
+    for body in bodies:
+        clock.taken = shipper._stored = None
+        centre.answers = [lambda request: (b"200", centre.reply(request, 0, body=body))]
+        ship(shipper)
+        assert shipper._stored is None or '"stored":1' in body, body  # a spoilt digit may say it
+        assert clock.taken is None or 0 < clock.taken < 1 << 47, body

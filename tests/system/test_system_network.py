@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import random
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 
 from host_tools.simulator import scenario
 from host_tools.simulator.crowd import Album
+from host_tools.simulator.far_end import COLLECTOR_IP, Peer
 from host_tools.simulator.run import Outcome, Run
 from host_tools.simulator.world import World
 
@@ -24,7 +28,13 @@ settle_s = 400
 [[board]]
 name = "gate"
 collector_url = "https://centre.example"
-config = {{ repeat_window_s = 5, health_s = 10 }}
+config = {{ repeat_window_s = 5, health_s = 10, heartbeat_s = {heartbeat_s} }}
+{crowd}
+[expect]
+{expect}
+"""
+
+CROWD = """
 [[crowd]]
 board = "gate"
 from_ms = 12000
@@ -33,9 +43,6 @@ every_ms = 1500
 people = {count}
 kinds = ["qrqg"]
 media = ["plastic"]
-[expect]
-recorded = {count}
-{expect}
 """
 
 FAULT = """
@@ -86,11 +93,17 @@ def play(
     count: int = 8,
     duration_s: int = 50,
     more: str = "",
-    expect: str = "",
+    crowd: str = CROWD,
+    heartbeat_s: int = 60,
     watch: Callable[[World], None] | None = None,
 ) -> tuple[Outcome, str, dict[tuple[str, int], int]]:
     """(outcome, console, how often each (epoch, lsn) stands in the collector's table)."""
-    text = PLAN.format(name=name, count=count, duration_s=duration_s, more=more, expect=expect) + faults
+    expect = f"recorded = {count}" if count else ""
+    people = crowd.format(count=count)
+    text = PLAN.format(
+        name=name, duration_s=duration_s, more=more, crowd=people, expect=expect, heartbeat_s=heartbeat_s
+    )
+    text += faults
     with Run(scenario.parse(text), album=album) as run:
         prepare(run.world)
         outcome = run.play(watch)
@@ -178,3 +191,138 @@ def test_a_collector_put_back_from_a_backup_asks_for_what_it_lost(album: Album, 
     assert taken[1] - taken[0] > 200
     assert outcome.broken == []
     assert set(rows.values()) == {1}
+
+
+# What a server that means harm says, over TLS with the right certificate: each is called with a connection, and gives what
+# is called with the bytes of a request.
+
+
+def _garbage(peer: Peer) -> Callable[[bytes], None]:
+    rng = random.Random(1)
+    return lambda data: peer.send(rng.randbytes(3000))
+
+
+def _endless_head(peer: Peer) -> Callable[[bytes], None]:
+    def more() -> None:
+        peer.send(b"X-More: and more\r\n" * 50)
+        peer.after(20_000, more)
+
+    def begin(data: bytes) -> None:
+        peer.send(b"HTTP/1.1 200 OK\r\n")
+        more()
+
+    return begin
+
+
+def _drip(peer: Peer) -> Callable[[bytes], None]:
+    text = iter(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-chot\r\nContent-Length: 4000\r\n\r\n" + bytes(4000))
+
+    def drop() -> None:
+        peer.send(bytes([next(text)]))
+        peer.after(1_000_000, drop)
+
+    return lambda data: drop()
+
+
+def _answer(head: bytes, body: bytes) -> Callable[[Peer], Callable[[bytes], None]]:
+    def serve(peer: Peer) -> Callable[[bytes], None]:
+        return lambda data: peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-chot\r\n" + head + b"\r\n\r\n" + body)
+
+    return serve
+
+
+def _flood(peer: Peer) -> Callable[[bytes], None]:
+    """A body said to be 1 GB, of which as much comes as anybody reads."""
+
+    def more() -> None:
+        peer.send(b"x" * 16_000)
+        peer.after(100_000, more)
+
+    def begin(data: bytes) -> None:
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-chot\r\nContent-Length: 1000000000\r\n\r\n")
+        more()
+
+    return begin
+
+
+def _body(text: bytes) -> Callable[[Peer], Callable[[bytes], None]]:
+    return _answer(b"Content-Length: %d" % (9 + len(text) + 32), b"\x01" + bytes(8) + text + bytes(32))
+
+
+HOSTILE: dict[str, Callable[[Peer], Callable[[bytes], None]]] = {
+    "garbage": _garbage,
+    "endless head": _endless_head,
+    "slow drip": _drip,
+    "1 GB body": _flood,
+    "a body above the limit": _answer(b"Content-Length: 4097", bytes(4097)),
+    "no length": _answer(b"X: y", b"hello"),
+    "two lengths": _answer(b"Content-Length: 5\r\nContent-Length: 6", b"hello!"),
+    "chunks": _answer(b"Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n"),
+    "deep JSON": _body(b"[" * 3900),
+    "huge numbers": _body(b'{"stored":' + b"9" * 3800 + b"}"),
+    "silence": lambda peer: lambda data: None,
+    "nothing but the end": lambda peer: lambda data: peer.end(),
+}
+
+
+# Every 50 seconds another one of them, for half of that time; in the first eight nobody comes, so that a handshake may begin.
+EACH_S, STRIKE_S, PAUSE_S = 50, 25, 8
+BURSTS = f"""
+[[crowd]]
+board = "gate"
+from_ms = {(EACH_S + PAUSE_S) * 1000}
+count = {STRIKE_S - PAUSE_S}
+every_ms = 1000
+hold_ms = 700
+people = {STRIKE_S - PAUSE_S}
+kinds = ["qrqg"]
+media = ["plastic"]
+days = {len(HOSTILE)}
+"""
+
+
+def test_a_hostile_server_over_tls_stops_no_card_and_gets_nothing_believed(album: Album) -> None:
+    """A card every second meanwhile; then the collector itself answers again, and everything arrives."""
+    served: Counter[str] = Counter()
+    live: list[int] = []
+    before: list[int] = []
+    after: list[int] = []
+
+    def prepare(world: World) -> None:
+        gate = world.checkpoints["gate"]
+        gate.board.on_collected = live.append
+        host = gate.link.hosts.by_address[COLLECTOR_IP]
+
+        def strike(name: str) -> None:
+            def serve(peer: Peer) -> Callable[[bytes], None]:
+                served[name] += 1
+                return HOSTILE[name](peer)
+
+            host.serve = serve
+            gate.link.drop_all()
+            before.append(scans(world))
+
+        def peace() -> None:
+            host.serve = None
+            gate.link.drop_all()
+            after.append(scans(world))
+
+        for at, name in enumerate(HOSTILE, 1):
+            world.kernel.at(at * EACH_S * 1_000_000, functools.partial(strike, name))
+            world.kernel.at((at * EACH_S + STRIKE_S) * 1_000_000, peace)
+
+    seconds = (len(HOSTILE) + 1) * EACH_S
+    more = f"day_s = {EACH_S}"
+    outcome, console, rows = play(
+        "hostile", "", album, count=0, duration_s=seconds, more=more, crowd=BURSTS, heartbeat_s=5, prepare=prepare
+    )
+    assert outcome.broken == []
+    door = outcome.doors[0]
+    # The module rests a second between two reads, so it reads two cards of three.
+    assert door.beeped >= 0.6 * len(HOSTILE) * (STRIKE_S - PAUSE_S) and door.worst_latency_ms < 20
+    assert set(served) == set(HOSTILE)
+    assert before == after and len(set(before)) == len(HOSTILE), "nothing was believed, and then the collector was"
+    assert door.collected == door.beeped and set(rows.values()) == {1}
+    assert "MemoryError" not in console and "crash" not in console
+    quarter = len(live) // 4
+    assert min(live[-quarter:]) < 1.02 * min(live[quarter : 2 * quarter]), "memory is flat"

@@ -348,7 +348,7 @@ def test_sectors_that_will_not_erase_or_program_are_passed_over(stage: Callable[
     failed: list[int] = []
 
     def fails(operation: Operation) -> bool:
-        record = third + 400 < operation.address < third + SECTOR_BYTES and third not in failed
+        record = third + 200 < operation.address < third + SECTOR_BYTES and third not in failed
         if operation.address == second or record:
             failed.append(second if operation.address == second else third)
         return operation.address == second or record

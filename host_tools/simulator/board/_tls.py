@@ -22,7 +22,7 @@ _PIECES = 3
 _PIECE_US = 333000
 # Cipher and MAC of what travels, in the order of magnitude of an ESP32's AES-GCM.
 _BYTES_PER_US = 1
-_Y2000_S = 946684800
+_AT_ONCE_BYTES = 1024
 _UTC_TIME = 0x17
 
 
@@ -42,7 +42,8 @@ class _Wire(io.IOBase):
         return n
 
     def readinto(self, buf):
-        return self._do(self.sock.readinto, buf)
+        # A whole record at once would be copied on the board's heap, where on the chip it never lies.
+        return self._do(self.sock.readinto, memoryview(buf)[:_AT_ONCE_BYTES])
 
     def write(self, buf):
         return self._do(self.sock.write, buf)

@@ -155,8 +155,7 @@ class socket:
         self._until(4, errno.EAGAIN)
         n = min(len(buf), self._room)
         self._room -= n
-        data = bytes((self._id,)) + bytes(buf if n == len(buf) else memoryview(buf)[:n])
-        _chip.act(_ops.POST_SEND, data, _chip.round_trip_us)
+        _chip.stream(_ops.POST_SEND, self._id, memoryview(buf)[:n])
         return n
 
     def write(self, buf):
