@@ -93,7 +93,7 @@ def playing(plan: str, duration_s: int, cards_ms: list[int]) -> Iterator[Played]
         assert run.collected() == len(cards_ms), (run.collected(), run.beeped())
         with Store(run.world.database) as store:
             door.placed = place(store.rows(door.checkpoint.keys.device_id))
-        assert not [note for note in door.notes() if "stuck" in note or "crash" in note]
+        assert not [note for note in door.notes() if "stuck" in note or "crash" in note], door.notes()
 
 
 def fault(kind: str, at_s: int, for_s: int = 0, **members: str) -> str:
