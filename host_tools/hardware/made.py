@@ -8,6 +8,7 @@ from host_tools.build.boards import BOARDS_DIR, board_names, load_board
 from host_tools.hardware.catalogue import HARDWARE_DIR, PARTS_FILE
 from host_tools.hardware.mounting_picture import mounting_svg
 from host_tools.hardware.parts_page import parts_page
+from host_tools.hardware.pins_page import pins_page
 from host_tools.hardware.power import budget
 from host_tools.hardware.power_picture import power_svg
 from host_tools.hardware.stamp import digest, line
@@ -41,6 +42,7 @@ def light() -> Files:
         made[POWER_DIR / f"{name}.svg"] = power_svg(budget(board), digest(BOARDS_DIR / f"{name}.toml", PARTS_FILE))
     made[DOCS_DIR / "mounting.svg"] = mounting_svg(digest(_HERE / "geometry.py"))
     made[DOCS_DIR / "parts.md"] = parts_page()
+    made[DOCS_DIR / "pins.md"] = pins_page()
     return made
 
 

@@ -82,3 +82,15 @@ def test_a_parts_list_has_every_part(name: str) -> None:
     document = wiring(load_board(name))
     named = {part for part, given in document["connectors"].items() if given.get("style") != "simple"}
     assert listed == named | set(document["cables"])
+
+
+@pytest.mark.parametrize("name", board_names())
+def test_the_page_of_pins_has_each_pin_once(name: str) -> None:
+    section = (ROOT / "docs/pins.md").read_text(encoding="utf-8").partition(f"## `{name}`\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", section, re.MULTILINE)
+    board = load_board(name)
+    assert sorted(int(pin) for pin, _ in rows) == sorted(board.pinout.header | set(board.pinout.wired))
+    used = {int(pin): use for pin, use in rows}
+    for part, members in board.parts.items():
+        for member, pin in members.items():
+            assert member == "uart" or f"`{part}.{member}`" in used[pin]

@@ -16,6 +16,8 @@ from host_tools.hardware.power import (
     budget,
 )
 
+THIN_WIRE_A = 3.5  # 0.25 mm² (AWG 24) as a single wire in a box
+
 BUDGETS = {name: budget(load_board(name)) for name in board_names()}
 
 
@@ -50,6 +52,7 @@ def test_what_was_chosen_is_enough(name: str) -> None:
     assert peak_a * SUPPLY_MARGIN <= chosen.supply_a
     # The fuse carries work for ever and no peak blows it, but a short circuit does: the supply can give more than it holds.
     assert max(work_a * FUSE_MARGIN, peak_a) <= chosen.main_fuse_a < chosen.supply_a
+    assert chosen.main_fuse_a <= THIN_WIRE_A
     step_a = (chosen.peak.five_ma - chosen.rest.five_ma) / 1000
     assert step_a * REACTION_S / (chosen.capacitor_uf * 1e-6) <= DROOP_V
     if chosen.buck:
