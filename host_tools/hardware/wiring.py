@@ -85,17 +85,10 @@ def _io(board: Board, part: str, member: str) -> list[Any]:
     return ["A1", f"IO{board.parts[part][member]}"]
 
 
-def _uses_3v3(board: Board) -> bool:
-    return "i2c" in board.parts or bool(board.pinout.resistors)
-
-
 def _board(harness: _Harness, board: Board) -> None:
     """The controller with every pin that is wired here."""
-    pins: list[str] = [_POWER_PIN.get(board.name, "5V"), "GND"]
-    labels = ["+5 V", "GND"]
-    if _uses_3v3(board):
-        pins.append("3V3")
-        labels.append("+3V3")
+    pins: list[str] = [_POWER_PIN.get(board.name, "5V"), "GND", "3V3"]
+    labels = ["+5 V", "GND", "+3V3"]
     for section, part in board.parts.items():
         if section in ("modem", "battery"):
             continue
@@ -131,8 +124,7 @@ def _supply(harness: _Harness, board: Board) -> None:
     harness.cable(_IN_BOX, [("RD", ["X1", ["C1", "+"]]), ("BK", ["X2", ["C1", "-"]])], metres=0.05)
     power = _POWER_PIN.get(board.name, "5V")
     harness.cable(_IN_BOX, [("RD", ["X1", ["A1", power]]), ("BK", ["X2", ["A1", "GND"]])], mm2=0.5)
-    if _uses_3v3(board):
-        harness.cable(_IN_BOX, [("OG", [["A1", "3V3"], "X3"])])
+    harness.cable(_IN_BOX, [("OG", [["A1", "3V3"], "X3"])])  # clock, pull-ups, or a scan module of 3.3 V
 
 
 def _scanner(harness: _Harness, board: Board, section: str, name: str) -> None:

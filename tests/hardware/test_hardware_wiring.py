@@ -93,7 +93,7 @@ def test_every_pin_of_the_board_file_is_wired_once(name: str) -> None:
     assert dict(zip(document["connectors"]["A1"]["pins"], document["connectors"]["A1"]["pinlabels"], strict=True)) == {
         ("VBUS" if "lilygo" in name else "5V"): "+5 V",
         "GND": "GND",
-        **({"3V3": "+3V3"} if "3V3" in wired else {}),
+        "3V3": "+3V3",
         **{
             f"IO{pin}": f"{section}.{member}"
             for section, part in board.parts.items()
