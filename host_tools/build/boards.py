@@ -173,14 +173,14 @@ class _Reading:
         fault = pinout.fault(value, what, kind)
         if fault is None and value in self.pins:
             by = self.pins[value]
-            fault = say(f"'{by}' đã dùng chân ấy", f"'{by}' uses that pin already")
+            fault = (f"'{by}' đã dùng chân ấy", f"'{by}' uses that pin already")
         if fault is not None:
             # Pins that stand later in the description are not free either.
             wanted = {pin for part in self.data.values() if isinstance(part, dict) for pin in part.values()}
             fitting = pinout.fitting(what, kind, {*self.pins, *(pin for pin in wanted if type(pin) is int)})
             instead = say("dùng một trong các chân ", "use one of the pins ") + ", ".join(map(str, fitting))
-            text = f"'{what}' = {value}: {fault}"
-            raise self.wrong(text, text, instead if fitting else say("hết chân hợp", "no fitting pin is left"))
+            vi, en = (f"'{what}' = {value}: {why}" for why in fault)
+            raise self.wrong(vi, en, instead if fitting else say("hết chân hợp", "no fitting pin is left"))
         self.pins[value] = what
         return value
 
