@@ -17,6 +17,8 @@ else:
     import tomli as tomllib
 
 BOARDS_DIR = Path(__file__).resolve().parents[2] / "hardware" / "boards"
+# Boards that only the simulator has: not among board_names(), and nobody has wired one.
+VIRTUAL_DIR = Path(__file__).resolve().parents[1] / "simulator" / "boards"
 
 _OUT, _IN, _SWITCH, _UART = Kind.OUTPUT, Kind.INPUT, Kind.SWITCH, Kind.UART
 
@@ -77,13 +79,14 @@ def board_names() -> list[str]:
 
 
 def load_board(name: str) -> Board:
-    """The board described in hardware/boards/<name>.toml; UserError if there is none or it does not check."""
-    if name not in board_names():
+    """The board described in hardware/boards/<name>.toml, or a virtual one; UserError if there is none or it does not check."""
+    virtual = VIRTUAL_DIR / f"{name}.toml"
+    if name not in board_names() and virtual not in VIRTUAL_DIR.glob("*.toml"):
         raise UserError(
             say(f"không có bo mạch '{name}'", f"no board '{name}'"),
             hint=say("có: ", "there is: ") + ", ".join(board_names()),
         )
-    path = BOARDS_DIR / f"{name}.toml"
+    path = BOARDS_DIR / f"{name}.toml" if name in board_names() else virtual
     return parse_board(path.read_text(encoding="utf-8"), name)
 
 
