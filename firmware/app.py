@@ -154,7 +154,10 @@ async def _serve(rtc):
     if me.collector_url.startswith("https:"):
         from uplink.tls import Tls
 
-        tls = Tls(me.authority(), station, clock)
+        try:
+            tls = Tls(me.authority(), station, clock)
+        except (OSError, ValueError) as error:  # the door goes on; the uplink says why it does not
+            print("collector_ca:", error)
     http = Http(me.collector_url, links, random, tls, settings.plain_http)
     beat_ms, wait_ms = settings.heartbeat_s * 1000, settings.metered_wait_s * 1000
     shipper = Shipper(ring, me, http, links, clock, random, station, beat_ms, wait_ms, report)

@@ -27,17 +27,22 @@ class Http:
     """Client of `url`, http[s]://host[:port]. After an error call close(); the caller bounds the time.
 
     `links` has server(), the address of a DNS server, and moving(), told that bytes get through; `random(n)` gives bytes;
-    `tls` is a Tls for https, else None. Plain HTTP goes to this very host, and elsewhere only if `plain` says so.
+    `tls` is a Tls for https, where there is an authority to believe. Plain HTTP goes to this very host, and elsewhere
+    only if `plain` says so.
     """
 
     def __init__(self, url, links, random, tls=None, plain=False):
         scheme, _, rest = url.partition("://")
-        if scheme != ("https" if tls else "http"):
+        if scheme not in ("http", "https"):
             raise ValueError(url)
         self._host, _, port = rest.partition(":")
         self._port = int(port or (443 if tls else 80))
         self.tls = tls
-        self._refused = not (tls or plain or self._host == "localhost" or self._host.startswith("127."))
+        self._refused = ""  # why nothing is sent
+        if scheme == "https":
+            self._refused = "" if tls else "https: no authority to believe"
+        elif not (plain or self._host == "localhost" or self._host.startswith("127.")):
+            self._refused = "plain HTTP: config has no plain_http"
         self._links = links
         self._random = random
         self._stream = None
@@ -101,7 +106,7 @@ class Http:
     async def post(self, path, length, send):
         """POST `length` bytes that `await send(write)` gives in pieces; returns (status, body) as bytes, the body of a 200."""
         if self._refused:
-            raise HttpError("plain HTTP: config has no plain_http")
+            raise HttpError(self._refused)
         head = (
             "POST %s HTTP/1.1\r\nHost: %s:%d\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
             % (path, self._host, self._port, _TYPE, length)

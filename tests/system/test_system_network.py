@@ -17,8 +17,10 @@ from host_tools.simulator import scenario
 from host_tools.simulator.crowd import Album
 from host_tools.simulator.far_end import COLLECTOR_IP, Peer
 from host_tools.simulator.run import Outcome, Run
+from host_tools.simulator.soak import run_soak
 from host_tools.simulator.world import World
 
+ROOT = Path(__file__).parents[2]
 PLAN = """
 name = "{name}"
 seed = 11
@@ -326,3 +328,66 @@ def test_a_hostile_server_over_tls_stops_no_card_and_gets_nothing_believed(album
     assert "MemoryError" not in console and "crash" not in console
     quarter = len(live) // 4
     assert min(live[-quarter:]) < 1.02 * min(live[quarter : 2 * quarter]), "memory is flat"
+
+
+OFFLINE = """
+name = "a day with no network, short"
+seed = 41
+duration_s = 300
+settle_s = 60
+[[board]]
+name = "commune"
+collector_url = "https://centre.example"
+[[crowd]]
+board = "commune"
+from_ms = 8000
+count = 150
+every_ms = 1500
+people = 75
+kinds = ["qrqg"]
+media = ["plastic"]
+[[fault]]
+kind = "wifi_down"
+at_ms = 0
+for_ms = 260000
+[expect]
+recorded = 150
+collected = 150
+"""
+
+
+def test_a_long_time_without_a_network_loses_nothing_and_goes_out(album: Album) -> None:
+    """The short form of scenarios/week-offline.toml."""
+    with Run(scenario.parse(OFFLINE), album=album) as run:
+        run.world.kernel.run(255_000_000)
+        assert run.collected() == 0
+        outcome = run.play()
+    assert outcome.broken == [] and outcome.virtual_s < 310
+
+
+def days(path: str, day_s: int, scans_a_day: int) -> scenario.Scenario:
+    """A scenario of the repository, its days shortened to three of `day_s` with the same faults in the same order."""
+    plan = scenario.load(ROOT / "scenarios" / path)
+    shorter = day_s * 1000 / 86_400_000
+    plan.day_s, plan.duration_s, plan.settle_s = day_s, 3 * day_s, 400
+    for crowd in plan.crowds:
+        crowd.from_ms, crowd.count = int(crowd.from_ms * shorter), scans_a_day
+        crowd.every_ms, crowd.people, crowd.days = 6_500, 60, 3
+    for fault in plan.faults:
+        fault.at_ms, fault.for_ms = int(fault.at_ms * shorter), max(5_000, int(fault.for_ms * shorter))
+        fault.days = 3
+    assert plan.soak is not None
+    plan.soak.boot_days, plan.soak.warm_scans = 2, 20
+    plan.expect.min_recorded = 3 * scans_a_day * 9 // 10
+    plan.boards[0].config["heartbeat_s"] = 15
+    return plan
+
+
+def test_days_with_daily_outages_kill_no_task_and_leave_the_heap_flat(album: Album) -> None:
+    """The short form of scenarios/sixty-days.toml."""
+    plan = days("sixty-days.toml", 1200, 30)
+    assert plan.soak is not None
+    plan.soak.heap_drift = 0.03  # so soon after the boot what is told once a day is still coming
+    outcome = run_soak(plan, album=album)
+    assert outcome.passed, outcome.text()
+    assert outcome.doors[0]["boots"] == 1
