@@ -170,7 +170,8 @@ class _Module:
 def install():
     """Put the stand-ins where the firmware imports them from."""
     sys.modules["machine"] = _Module()
-    sys.modules["network"] = _Module()
-    sys.modules["esp32"] = _Module(Partition=Partition)
+    for name in ("network", "socket", "select", "tls"):
+        sys.modules[name] = _Module()
+    sys.modules["esp32"] = _Module(Partition=Partition, NVS=None)
     sys.modules["cryptolib"] = _Module(aes=Aes)
     sys.modules["asyncio"] = _Module(StreamReader=StreamReader, Event=Event, TimeoutError=OSError)
