@@ -254,6 +254,7 @@ class Centre:
         self.limit = 65536
         self.told = []
         self.tls = None
+        self.buffer = Http.buffer
         self.kept = False
         self.bytes = 0
 
