@@ -4,12 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WORKSHOP := $(VENV)/.workshop
 WORKERS ?= 2
 # A PYTHONPATH of the user's could put other modules before ours.
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
+.PHONY: help demo test torture soak lint bench hardware clean
+=======
 .PHONY: help demo test torture soak weeks lint bench clean
+>>>>>>> transport
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -21,6 +26,11 @@ $(READY): requirements.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . 2>/dev/null \
 		|| $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(WORKSHOP): $(READY) requirements-hardware.txt
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make hardware needs Python 3.11 or newer: make clean, then make PYTHON=python3.11 hardware"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-hardware.txt
 	@touch $@
 
 demo: $(READY) ## two doors, one minute, a power cut and an outage; ONCE=1 ends after it, else the page stays up
@@ -49,6 +59,10 @@ lint: $(READY) ## style, types of the host tools, and the firmware against the E
 
 bench: $(READY) ## each figure beside its bar; also build/bench.json
 	@$(BIN)/python -m host_tools.bench
+
+hardware: $(WORKSHOP) ## wiring, parts lists, power budget, enclosure and mounting drawing of every board, made again and checked
+	@$(BIN)/python -m host_tools.hardware
+	@$(BIN)/python -m pytest -n0 tests/hardware
 
 clean: ## forget the environment and everything built
 	rm -rf $(VENV) build

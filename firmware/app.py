@@ -120,6 +120,7 @@ async def _serve(rtc):
     epoch = None
     for epoch in new_epoch():
         await asyncio.sleep_ms(0)
+    gc.collect()  # what is loaded now stays: it is not to lie between what the key left behind
 
     boot = (_boot_cause(rtc), _runtime())
     rules, missing = _rules(settings, clock, me)
@@ -147,6 +148,7 @@ async def _serve(rtc):
     tasks, budget = (), None
     if settings.cellular or settings.ntp or settings.clock_chip != "none":
         tasks, budget = __import__("fitting").fit(settings, ways, clock, station, random, report)
+        gc.collect()
     links = Links(ways, clock.uptime_ms, budget)
     tls = None
     if me.collector_url.startswith("https:"):

@@ -6,15 +6,6 @@ import os
 _GOOD = "config.good"
 _NEW = "config.new"
 
-_CELLULAR = {
-    "modem": ("a7670", "a7672", "sim7600"),
-    "apn": (b"",),
-    "user": (b"",),
-    "password": (b"",),
-    "pin": (b"",),
-    "metered": (True,),
-    "budget_mb": (0, 0, 1000000),
-}
 # Setting: its default first. A number's limits follow it, a word's alternatives, a list's words if not all stand in it, an
 # object's members.
 _SCHEMA = {
@@ -37,7 +28,15 @@ _SCHEMA = {
     "lists": ([], "deny", "allow"),
     "most_inside": (0, 0, 9999),
     "links": (["wifi", "cellular"],),
-    "cellular": ({}, _CELLULAR),
+    "cellular": ({}, {
+        "modem": ("a7670", "a7672", "sim7600"),
+        "apn": (b"",),
+        "user": (b"",),
+        "password": (b"",),
+        "pin": (b"",),
+        "metered": (True,),
+        "budget_mb": (0, 0, 1000000),
+    }),  # fmt: skip
     "ntp": (b"",),
     "clock_chip": ("none", "ds3231"),
     "heartbeat_s": (60, 5, 3600),

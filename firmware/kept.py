@@ -12,7 +12,7 @@ _EVERY_MS = const(3600000)
 
 
 class Kept:
-    """`nvs` is an esp32.NVS, `hold(work)` runs what may erase flash while no card is read."""
+    """`nvs` is an esp32.NVS, `hold(work)` awaits what may erase flash while no card is read."""
 
     def __init__(self, nvs, clock, hold):
         self._nvs = nvs
@@ -35,7 +35,7 @@ class Kept:
         """What was changed is to be saved soon."""
         self._urgent = True
 
-    def save(self):
+    async def save(self):
         """Write it, if it is not what was written last."""
         data = struct.pack(_FORMAT, self.set_s, self.drift, self.month, self.sent_bytes)
         if data != self._data:
@@ -45,7 +45,6 @@ class Kept:
                 self._data = data
             except OSError:
                 pass  # NVS is full or broken: the board goes on without
-        return True
 
     async def run(self, pulse):
         """Save once an hour, and soon after hurry()."""

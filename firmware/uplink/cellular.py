@@ -140,7 +140,7 @@ class Cellular:
             while self._wanted and ppp.isconnected():
                 await asyncio.sleep_ms(_LOOK_MS)
                 pulse()
-        except OSError:
+        except (OSError, RuntimeError):
             return "PPP failed"
         finally:
             ppp.disconnect()

@@ -39,12 +39,12 @@ class Wifi:
     async def open(self, pulse):
         """True when the network took us within _JOIN_MS."""
         wlan = self._wlan
-        if self._used:
-            wlan.active(False)
-            await asyncio.sleep_ms(_OFF_MS)
-        self._used = True
-        wlan.active(True)
         try:
+            if self._used:
+                wlan.active(False)
+                await asyncio.sleep_ms(_OFF_MS)
+            self._used = True
+            wlan.active(True)
             wlan.disconnect()
             static = self._network.get("static")
             if static:
@@ -64,5 +64,5 @@ class Wifi:
     async def close(self, heard):
         try:
             self._wlan.disconnect()
-        except OSError:
+        except (OSError, RuntimeError):
             pass  # the interface is off

@@ -17,6 +17,8 @@ else:
     import tomli as tomllib
 
 BOARDS_DIR = Path(__file__).resolve().parents[2] / "hardware" / "boards"
+# Boards that only the simulator has: not among board_names(), and nobody has wired one.
+VIRTUAL_DIR = Path(__file__).resolve().parents[1] / "simulator" / "boards"
 
 _OUT, _IN, _SWITCH, _UART = Kind.OUTPUT, Kind.INPUT, Kind.SWITCH, Kind.UART
 
@@ -77,13 +79,14 @@ def board_names() -> list[str]:
 
 
 def load_board(name: str) -> Board:
-    """The board described in hardware/boards/<name>.toml; UserError if there is none or it does not check."""
-    if name not in board_names():
+    """The board described in hardware/boards/<name>.toml, or a virtual one; UserError if there is none or it does not check."""
+    virtual = VIRTUAL_DIR / f"{name}.toml"
+    if name not in board_names() and virtual not in VIRTUAL_DIR.glob("*.toml"):
         raise UserError(
             say(f"không có bo mạch '{name}'", f"no board '{name}'"),
             hint=say("có: ", "there is: ") + ", ".join(board_names()),
         )
-    path = BOARDS_DIR / f"{name}.toml"
+    path = BOARDS_DIR / f"{name}.toml" if name in board_names() else virtual
     return parse_board(path.read_text(encoding="utf-8"), name)
 
 
@@ -173,14 +176,14 @@ class _Reading:
         fault = pinout.fault(value, what, kind)
         if fault is None and value in self.pins:
             by = self.pins[value]
-            fault = say(f"'{by}' đã dùng chân ấy", f"'{by}' uses that pin already")
+            fault = (f"'{by}' đã dùng chân ấy", f"'{by}' uses that pin already")
         if fault is not None:
             # Pins that stand later in the description are not free either.
             wanted = {pin for part in self.data.values() if isinstance(part, dict) for pin in part.values()}
             fitting = pinout.fitting(what, kind, {*self.pins, *(pin for pin in wanted if type(pin) is int)})
             instead = say("dùng một trong các chân ", "use one of the pins ") + ", ".join(map(str, fitting))
-            text = f"'{what}' = {value}: {fault}"
-            raise self.wrong(text, text, instead if fitting else say("hết chân hợp", "no fitting pin is left"))
+            vi, en = (f"'{what}' = {value}: {why}" for why in fault)
+            raise self.wrong(vi, en, instead if fitting else say("hết chân hợp", "no fitting pin is left"))
         self.pins[value] = what
         return value
 

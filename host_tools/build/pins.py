@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from host_tools.text import say
-
 
 class Kind(Enum):
     """What a member of a board description asks of its pin; UART is a number and no pin."""
@@ -90,35 +88,35 @@ class Pinout:
     wired: dict[int, str]
     resistors: frozenset[int]
 
-    def fault(self, pin: int, what: str, kind: Kind) -> str | None:
-        """Why the part `what` (section.member) cannot hang on this pin, in the user's language; None if it can."""
+    def fault(self, pin: int, what: str, kind: Kind) -> tuple[str, str] | None:
+        """Why the part `what` (section.member) cannot hang on this pin, in Vietnamese and in English; None if it can."""
         chip = self.chip
         if pin not in chip.pins:
-            return say("không có chân ấy", "no such pin")
+            return "không có chân ấy", "no such pin"
         if pin in chip.taken:
-            return say(*chip.taken[pin])
+            return chip.taken[pin]
         if self.psram and pin in chip.psram[self.psram]:
-            return say("chân của PSRAM", "that pin belongs to the PSRAM")
+            return "chân của PSRAM", "that pin belongs to the PSRAM"
         if self.wired.get(pin, what) != what:
-            return say(f"trên bo đã nối với: {self.wired[pin]}", f"the board has it wired to: {self.wired[pin]}")
+            return f"trên bo đã nối với: {self.wired[pin]}", f"the board has it wired to: {self.wired[pin]}"
         if pin not in self.wired:
             if pin in chip.strapping:
                 vi, en = chip.strapping[pin]
-                return say(f"chân strapping: {vi}", f"a strapping pin: {en}")
+                return f"chân strapping: {vi}", f"a strapping pin: {en}"
             if pin not in self.header:
-                return say("chân ấy không ra hàng rào cắm", "that pin is on no header of this board")
+                return "chân ấy không ra hàng rào cắm", "that pin is on no header of this board"
         if pin in chip.input_only:
             if kind is Kind.OUTPUT:
-                return say("chân chỉ vào", "an input-only pin")
+                return "chân chỉ vào", "an input-only pin"
             if kind is Kind.SWITCH and pin not in self.resistors:
-                return say(
+                return (
                     "chân chỉ vào, không có điện trở kéo lên bên trong (nối 10 kΩ lên 3,3 V rồi ghi vào 'resistors')",
                     "an input-only pin, without pull-up (fit 10 kΩ to 3.3 V and list it in 'resistors')",
                 )
         if kind is Kind.ANALOG and pin not in chip.adc1:
             if pin in chip.adc2:
-                return say("ADC2 không đo được khi Wi-Fi chạy", "ADC2 cannot measure while Wi-Fi is on")
-            return say("chân ấy không đo điện áp được", "that pin cannot measure")
+                return "ADC2 không đo được khi Wi-Fi chạy", "ADC2 cannot measure while Wi-Fi is on"
+            return "chân ấy không đo điện áp được", "that pin cannot measure"
         return None
 
     def fitting(self, what: str, kind: Kind, used: Iterable[int]) -> list[int]:

@@ -143,7 +143,7 @@ class Nvs:
 
 
 async def hold(work):
-    return work()
+    await work()
 
 
 class Board:
@@ -160,7 +160,7 @@ class Board:
         """The collector says the time."""
         self.clock.reading(true_ms, error_ms, _COLLECTOR)
         asyncio.run(self.driver.compare())
-        self.kept.save()
+        asyncio.run(self.kept.save())
 
 
 def start(ppm=0):
@@ -252,11 +252,11 @@ def test_what_is_kept_is_written_only_when_it_changed():
     board = Board(now, chip, nvs)
     board.told(NOON_S * 1000)
     assert nvs.commits == 1
-    board.kept.save()
+    asyncio.run(board.kept.save())
     assert nvs.commits == 1
     board.kept.sent_bytes = 5000000000
     board.kept.month = 24315
-    board.kept.save()
+    asyncio.run(board.kept.save())
     again = Kept(nvs, board.clock, hold)
     assert (again.sent_bytes, again.month, again.set_s) == (5000000000, 24315, board.kept.set_s)
     nvs.blobs["kept"] = b"short"

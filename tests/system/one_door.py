@@ -88,11 +88,12 @@ def playing(plan: str, duration_s: int, cards_ms: list[int]) -> Iterator[Played]
         door = Played(run)
         yield door
         outcome = run.play()
-        assert outcome.broken == [] and door.checkpoint.board.faults == []
-        assert run.collected() == len(cards_ms)
+        assert outcome.broken == [], outcome.broken
+        assert door.checkpoint.board.faults == [], door.checkpoint.board.faults
+        assert run.collected() == len(cards_ms), (run.collected(), run.beeped())
         with Store(run.world.database) as store:
             door.placed = place(store.rows(door.checkpoint.keys.device_id))
-        assert not [note for note in door.notes() if "stuck" in note or "crash" in note]
+        assert not [note for note in door.notes() if "stuck" in note or "crash" in note], door.notes()
 
 
 def fault(kind: str, at_s: int, for_s: int = 0, **members: str) -> str:

@@ -77,7 +77,7 @@ def test_a_board_that_restarts_finds_its_modem_still_in_the_call() -> None:
 def test_a_modem_on_when_the_board_gets_its_power_is_not_switched_off() -> None:
     with playing(MOBILE % (ALONE, "running = true"), 60, [30_000]) as door:
         door.until(50)
-        assert door.modem.boots <= 2 and door.modem.state == DATA
+        assert door.modem.boots == 1 and door.modem.state == DATA
 
 
 def test_a_brown_out_of_the_modem_is_noticed_and_survived() -> None:
@@ -98,6 +98,15 @@ def test_ppp_that_is_up_and_passes_nothing_is_dialled_again() -> None:
         assert door.answered_over(door.mobile, 60) <= 60
 
 
+def test_a_sim_that_is_seen_only_after_a_power_cycle_gets_one() -> None:
+    with playing(MOBILE % (ALONE, 'sim = "missing"'), 420, [20_000, 400_000]) as door:
+        door.waits_for(lambda: door.modem.boots == 2, 300)
+        door.modem.options.sim = "ready"
+        assert door.answered_over(door.mobile, 60) <= 60
+        assert door.modem.presses == 3, "on, off, on"
+    assert door.notes().count("modem: SIM: none") == 1
+
+
 def test_a_sim7600_serves_as_well_and_a_sim_card_with_a_pin() -> None:
     plan = (MOBILE % (ALONE, 'kind = "sim7600", sim = "pin", slow_us = 2000000')).replace(
         'modem = "a7670", apn', 'modem = "sim7600", pin = "1234", apn'
@@ -106,6 +115,16 @@ def test_a_sim7600_serves_as_well_and_a_sim_card_with_a_pin() -> None:
         door.until(100)
         assert door.modem.state in (COMMAND, DATA)
     assert door.modem.log.count('AT+CPIN="1234"') == 1
+
+
+def test_what_config_asks_for_and_the_board_has_not_is_told_and_left_out() -> None:
+    wifi = '{ ssid = "cho", password = "mot-hai-ba" }], cellular = { apn = "x" }, clock_chip = "ds3231", ntp = "a.b"'
+    with playing((WIFI % wifi).replace('"a.b"]', '"a.b"'), 40, [20_000]) as door:
+        door.until(1)
+    assert sorted(note for note in door.notes() if "board" in note) == [
+        "cellular: this board has no modem pins",
+        "clock_chip: this board has no I2C pins",
+    ]
 
 
 def test_a_wrong_pin_is_tried_once() -> None:
