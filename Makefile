@@ -10,11 +10,7 @@ WORKERS ?= 2
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help demo test torture soak lint bench hardware clean
-=======
-.PHONY: help demo test torture soak weeks lint bench clean
->>>>>>> transport
+.PHONY: help demo test torture soak weeks lint bench hardware clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
