@@ -152,10 +152,8 @@ async def _serve(rtc):
     links = Links(ways, clock.uptime_ms, budget)
     tls = None
     if me.collector_url.startswith("https:"):
-        from uplink.tls import Tls
-
         try:
-            tls = Tls(me.authority(), station, clock)
+            tls = __import__("uplink.tls", None, None, ("Tls",)).Tls(me.authority(), station, clock)
         except (OSError, ValueError) as error:  # the door goes on; the uplink says why it does not
             print("collector_ca:", error)
     http = Http(me.collector_url, links, random, tls, settings.plain_http)

@@ -76,8 +76,7 @@ class Http:
         """A connection begun to one of the host's addresses: each time another, as long as they fail."""
         found = [self._host]
         if not _numeric(self._host):
-            from uplink import dns
-
+            dns = __import__("uplink.dns", None, None, ("resolve",))  # only where the host has a name
             try:
                 found = await dns.resolve(self._host, self._links.server(), self._random)
             except (OSError, TypeError):

@@ -317,6 +317,8 @@ class Shipper:
             self._links.answered(self._bytes())
             if not more:
                 self._urgent = self._hurry.is_set()  # one that came meanwhile
+                if self._http.tls:
+                    await self._http.tls.keep_time()
                 await self._idle(pulse)
 
     def _may_send(self):
