@@ -138,7 +138,8 @@ def test_the_collector_itself_over_tls(tmp_path: Path, ca: Certificate) -> None:
     collector = CollectorServer(database, [PRIVATE], clock_ms=now_ms, tls=tls)
     port = collector.start()
     try:
-        again = "await ask(); scans(5, 400); await ask(); http.close(); await ask(); await http.tls.keep_time(); print(Chip.set_to, Chip.NVS.kept)"
+        again = "await ask(); scans(5, 400); await ask(); http.close(); await ask(); await http.tls.keep_time();"
+        again += " print(Chip.set_to, Chip.NVS.kept)"
         lines = client(port, ca, again)
         stored = Store(database)
         with stored:
