@@ -14,6 +14,7 @@ from host_tools.text import say
 SUMMARY = ("tạo ảnh flash cho một bo mạch", "make the flash image of one board")
 EXAMPLE = "chot build --board esp32-devkitc --config config.json --identity identity.json --output flash.bin"
 
+_MAX_LISTS_BYTES = 16 << 20
 _FIRMWARE_DIR = Path(__file__).resolve().parents[2] / "firmware"
 
 
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from host_tools.build.identity import load_identity
     from host_tools.build.image import assemble, used_bytes
     from host_tools.build.partitions import MIB, partition_map
-    from host_tools.build.settings import check_config
+    from host_tools.build.settings import check_config, check_parts
 
     config = _load_json(args.config)
     identity = load_identity(args.identity)
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     bundle = compile_bundle(args.firmware, args.board)
     check_config(args.firmware, config)
     image = assemble(bundle, config, identity, args.flash_size * MIB, lists)
+    check_parts(config, args.board, lists)
     replace_private(args.output, image)
 
     print(say("phân vùng    vị trí     KiB  đã dùng KiB", "partition    offset     KiB     used KiB"))
@@ -89,7 +91,8 @@ def _load_json(path: Path) -> Any:
 
 def _read_lists(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(_MAX_LISTS_BYTES)  # what is longer fits nowhere, and is refused for that
     except OSError as error:
         raise UserError(
             say(f"không đọc được {path}: {error.strerror}", f"cannot read {path}: {error.strerror}"),
