@@ -92,7 +92,8 @@ def _rules(settings, clock, me):
         denied = lists.denied if "deny" in settings.lists else None
         allowed = lists.allowed if "allow" in settings.lists else None
     texts = settings.other_codes == "record"
-    return Rules(settings.repeat_window_s * 1000, texts, is_open, denied, allowed, settings.most_inside), missing
+    most = settings.most_inside if hasattr(board, "SCANNER2_UART") else 0  # without a way out it would be full for ever
+    return Rules(settings.repeat_window_s * 1000, texts, is_open, denied, allowed, most), missing
 
 
 async def _serve(rtc):
