@@ -92,7 +92,8 @@ def _rules(settings, clock, me):
         denied = lists.denied if "deny" in settings.lists else None
         allowed = lists.allowed if "allow" in settings.lists else None
     texts = settings.other_codes == "record"
-    return Rules(settings.repeat_window_s * 1000, texts, is_open, denied, allowed, settings.most_inside), missing
+    most = settings.most_inside if hasattr(board, "SCANNER2_UART") else 0  # without a way out it would be full for ever
+    return Rules(settings.repeat_window_s * 1000, texts, is_open, denied, allowed, most), missing
 
 
 async def _serve(rtc):
@@ -152,10 +153,8 @@ async def _serve(rtc):
     links = Links(ways, clock.uptime_ms, budget)
     tls = None
     if me.collector_url.startswith("https:"):
-        from uplink.tls import Tls
-
         try:
-            tls = Tls(me.authority(), station, clock)
+            tls = __import__("uplink.tls", None, None, ("Tls",)).Tls(me.authority(), station, clock)
         except (OSError, ValueError) as error:  # the door goes on; the uplink says why it does not
             print("collector_ca:", error)
     http = Http(me.collector_url, links, random, tls, settings.plain_http)

@@ -74,7 +74,9 @@ class Supervisor:
     async def _restart(self, task):
         error = await task.task
         task.crashes += 1
-        self._report("crash: %s: %r" % (task.name, error))
+        line = "crash: %s: %r" % (task.name, error)
+        print(line)
+        self._report(line)
         if task.crashes >= _MAX_CRASHES:
             self._crash()
         await asyncio.sleep_ms(_RESTART_MS)

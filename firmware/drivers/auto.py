@@ -66,6 +66,7 @@ class Auto:
 
     async def run(self, pulse):
         """Look for a module, read it while it is there, and look again."""
+        self.reader.fresh()
         await asyncio.sleep_ms(_SETTLE_MS)
         tries = 1
         while True:

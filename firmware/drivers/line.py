@@ -19,21 +19,28 @@ class Line(Module):
     after which reading is started again. `trigger` is the pin of an active-low trigger line, or None.
     """
 
+    rests = False  # it is started again as soon as the line is silent
+
     def __init__(self, uart, on_payload, on_fail, profile, trigger=None):
         super().__init__(uart, on_payload, on_fail)
         self._rates, self._question, self._answer, self._setup, self._go, self._halt, self._accepted = profile[:7]
         self._suffix, self._gap_ms, self._silence_ms = profile[7:]
         self._trigger = trigger
         self._awaited = 0
+        if self._accepted:
+            self._ends = b"\r\n" + bytes((self._accepted,))
 
     def _parse(self):
-        if self._awaited and self._fill and self._buffer[0] == self._awaited:
-            self._awaited = 0
+        # An answer that is late, or that nobody waits for, is no part of a code.
+        while self._fill and self._buffer[0] in (self._awaited, self._accepted) and self._buffer[0]:
             self._reply = True
             self._shift(1)
 
     def gap(self):
         """The line has been silent: what came is a code. A module that reads once when started is started again."""
+        while self._fill and self._accepted and self._buffer[self._fill - 1] == self._accepted:
+            self._reply = True  # it was started while a code was on its way
+            self._fill -= 1
         self._end_line()
         self._soon = bool(self._go or self._trigger)
 

@@ -24,6 +24,8 @@ _SOON_MS = const(300)  # after noise it is asked as soon as that stops: it may h
 _RETRY_MS = const(1000)
 _TRIES = const(5)  # to let a module that was held read again
 _PAUSE_MS = const(500)  # a module rests 1 s between codes; one that has not rested so long ...
+_REST_MS = const(900)  # so long at least, and codes that come sooner, ...
+_HASTY = const(20)  # ... so many in a row, are nobody's
 _CHATTER_MS = const(8000)  # ... for all this time is stuck (the longest code takes 3.1 s at 9600 baud)
 _READ_FAILS = (b"RF", b"NR")  # what GROW and Zebra send for "something is there, I cannot read it"
 
@@ -35,6 +37,8 @@ class Module:
     A driver brings _parse() for bytes that came, gap() for those that did not, and _configure() (the state in which
     codes arrive, or None), _alive(), _pause() and _resume() for the module.
     """
+
+    rests = True  # for a second after each code
 
     def __init__(self, uart, on_payload, on_fail=None):
         self.state = _STARTING
@@ -53,9 +57,13 @@ class Module:
         self._baudrate = 9600
         self._silence_ms = _SILENCE_MS
         self._suffix = b""  # what each line ends with
+        self._ends = b"\r\n"  # behind these no more of a line is to come
         self._reply = None
         self._noisy = False  # inside a burst of bytes that belong to nothing
+        self._half = False  # the first line is the rest of one that began before this driver did
         self._heard_ms = self._busy_ms = time.ticks_ms()  # the last byte; the last one after a pause
+        self._came_ms = self._heard_ms
+        self._hasty = 0
         self._soon = False  # the module is to be asked, or started, at the next silence
         self._talking = False
         self._held = False  # by stop()
@@ -95,6 +103,7 @@ class Module:
         if not self._noisy:
             self._noisy = True
             self.dropped += 1
+            self._came()
 
     def _shift(self, n):
         rest = self._fill - n
@@ -105,6 +114,7 @@ class Module:
     def _deliver(self, payload):
         """A whole code, or what the module says instead of one."""
         self._noisy = False
+        self._came()
         if len(payload) == 2 and bytes(payload) in _READ_FAILS:
             self.failed += 1
             if self._on_fail:
@@ -116,18 +126,19 @@ class Module:
 
     def _end_line(self):
         """A code without a frame ends with silence; its suffix is stripped, and where it is missing the code is half lost."""
+        buffer = self._buffer
         end = self._fill
-        whole = bytes(self._view[:end]).endswith(self._suffix)
-        while end and self._buffer[end - 1] in b"\r\n":
+        whole = not self._half and bytes(self._view[max(0, end - len(self._suffix)) : end]) == self._suffix
+        self._half = False
+        while end and buffer[end - 1] in b"\r\n":
             end -= 1
-        line = bytes(self._view[:end])
         self._fill = 0
         if not end:
             return
-        if not whole or b"\r" in line or b"\n" in line:
+        if not whole or buffer.find(b"\r", 0, end) >= 0 or buffer.find(b"\n", 0, end) >= 0:
             self._drop()  # half a code, two, or one with a line end in it: none can be told for sure
             return
-        self._deliver(memoryview(line))
+        self._deliver(self._view[:end])
 
     # Talking with the module
 
@@ -137,7 +148,7 @@ class Module:
 
     def _silence(self):
         """The ms of silence that end what waits: fewer where a line's end stands there already."""
-        if self.state == _LINES and self._buffer[self._fill - 1] in b"\r\n":
+        if self.state == _LINES and self._buffer[self._fill - 1] in self._ends:
             return self._gap_ms
         return self._gap_ms + _FIFO_BITS_MS // self._baudrate
 
@@ -145,13 +156,21 @@ class Module:
         now = time.ticks_ms()
         if time.ticks_diff(now, self._heard_ms) > _PAUSE_MS:
             self._busy_ms = now
+            self._half = False
         self._heard_ms = now
         self.feed(memoryview(self._input)[:n])
 
     def _chattering(self):
-        now = time.ticks_ms()
+        """True while it sends without a rest, or more codes and noise than a module that rests between codes can."""
+        silence_ms = time.ticks_diff(time.ticks_ms(), self._heard_ms)
         long = time.ticks_diff(self._heard_ms, self._busy_ms) > _CHATTER_MS
-        return long and time.ticks_diff(now, self._heard_ms) < _PAUSE_MS
+        return (long and silence_ms < _PAUSE_MS) or (self._hasty >= _HASTY and silence_ms < _REST_MS)
+
+    def _came(self):
+        """A code, or a burst of noise: count those that come too soon after the one before."""
+        now = time.ticks_ms()
+        self._hasty = self._hasty + 1 if time.ticks_diff(now, self._came_ms) < _REST_MS else 0
+        self._came_ms = now
 
     async def _pump(self, ms=_POLL_MS):
         """Wait a moment and feed what has come."""
@@ -195,11 +214,13 @@ class Module:
         if not self._held:
             return
         self._soon = True  # asked at the next silence, unless it confirms here
-        for _ in range(_TRIES):
-            if await self._resume():  # type: ignore[attr-defined]
-                self._soon = False
-                break
-        self._talking = self._held = False
+        try:
+            for _ in range(_TRIES):
+                if await self._resume():  # type: ignore[attr-defined]
+                    self._soon = False
+                    break
+        finally:
+            self._talking = self._held = False
 
     async def start(self):
         """Bring the module to reading; where that fails `state` says why."""
@@ -209,6 +230,8 @@ class Module:
             await self._reset()
         else:
             self.state = state or _SILENT
+            # Of a code that is under way only the rest will come.
+            self._half = self._fill != 0 or self._uart.any() != 0
             self._fill = 0
         return self.reading()
 
@@ -240,9 +263,14 @@ class Module:
         self.restarts += 1
         self.state = _CHATTERING if self._chattering() else _STARTING
 
+    def fresh(self):
+        """Forget what was under way when the reader's task crashed: a code that brought it down is not read again."""
+        self._talking = self._held = False
+        self._fill = 0
+
     async def run(self, pulse):
         """Start the module and read it for ever; one that is lost is started again. `pulse()` shows progress."""
-        self._talking = self._held = False  # they may have been set when this task crashed
+        self.fresh()
         await asyncio.sleep_ms(_SETTLE_MS)
         while True:
             pulse()

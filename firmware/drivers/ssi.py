@@ -9,7 +9,8 @@ _MAX_PACKET_BYTES = const(3100)
 _PACKETS = const(5)
 
 _HOST = const(4)
-_SENT_AGAIN = const(1)  # bit of a packet's status
+_SENT_AGAIN = const(1)  # bits of a packet's status
+_GOES_ON = const(2)  # in the next packet
 _PERMANENT = const(8)  # of a parameter's
 _LONG = const(0xFF)
 _ACK = const(0xD0)
@@ -41,6 +42,7 @@ class Ssi(Module):
     def __init__(self, uart, on_payload, on_fail=None):
         super().__init__(uart, on_payload, on_fail)
         self._last = None  # the code before, by its checksum
+        self._parts = False  # a code in several packets is on its way: how they join is not documented, so none counts
 
     # Bytes in
 
@@ -81,8 +83,14 @@ class Ssi(Module):
             return
         code = body[3:]  # behind source, status and symbology
         checksum = crc32(code)
-        if not body[1] & _SENT_AGAIN or checksum != self._last:
+        goes_on = body[1] & _GOES_ON
+        if self._parts:
+            pass  # counted with its first part
+        elif goes_on or not code:
+            self._drop()
+        elif not body[1] & _SENT_AGAIN or checksum != self._last:
             self._deliver(code)
+        self._parts = goes_on
         self._last = checksum
         self._uart.write(packet(_ACK))
 

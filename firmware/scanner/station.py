@@ -7,7 +7,7 @@ import records
 from clock import happens
 from journal import ring as journal
 from micropython import const
-from scanner import signals, verdict
+from scanner import cards, signals, verdict
 
 _TICK_MS = const(1000)
 _SILENCE_MS = const(3000)  # no card for so long: the flash gate is open
@@ -37,7 +37,7 @@ class Station:
     Plain functions from on_payload() to the buzzer: nothing there waits, erases or asks the network.
     """
 
-    def __init__(self, ring, cards, rules, signals_, clock, config, boot):
+    def __init__(self, ring, cards_, rules, signals_, clock, config, boot):
         self.ring = ring
         self.ready = False
         self._started = False  # has been ready once
@@ -50,7 +50,7 @@ class Station:
         self._links = None
         self.extras = []  # functions that give more pairs for HEALTH
         self.recorded = asyncio.Event()  # set when there is something to send
-        self._cards = cards
+        self._cards = cards_
         self._rules = rules
         self._signals = signals_
         self._clock = clock
@@ -80,12 +80,19 @@ class Station:
 
     def on_payload(self, payload, reader=0):
         """Decide on one code (a memoryview), record it, signal. Called by the driver with whatever the module read."""
-        now = self._clock.uptime_ms()
         self._scanned_by = reader
-        if not self.ready:
+        try:
+            if self.ready:
+                self._take(payload, reader)
+            else:
+                self._refuse()
+        except MemoryError:  # no verdict, but an answer: whoever shows it again finds a collected heap
             self._refuse()
-            return
-        scheme, packed = self._cards.identify(bytes(payload))
+
+    def _take(self, payload, reader):
+        now = self._clock.uptime_ms()
+        # Of a long code no copy is made: a heap in use may not have so much in one piece.
+        scheme, packed = self._cards.identify(bytes(payload) if len(payload) < cards.LONGEST_CARD_BYTES else payload)
         decision, new = self._rules.decide(reader, scheme, packed, now)
         if decision == verdict.NOT_A_CARD:
             packed = records.NO_ID  # nothing is kept of it
@@ -285,9 +292,14 @@ class Station:
     async def _gate(self, turn, erase, *args):
         """The flash gate: `erase(*args)` stops the CPU for 400 ms at most while no module reads a card.
 
-        After a verdict its module pauses by itself; any other, and in silence each, is stopped: a card may come at any moment.
+        After a verdict its module pauses by itself, if it is one that does; any other, and in silence each, is stopped: a card
+        may come at any moment.
         """
-        others = [reader for i, reader in enumerate(self._readers) if turn == _SILENCE or i != self._scanned_by]
+        others = [
+            reader
+            for i, reader in enumerate(self._readers)
+            if turn == _SILENCE or i != self._scanned_by or not reader.rests
+        ]
         try:
             stopped = all(await asyncio.gather(*[reader.stop() for reader in others]))
             late = turn == _PAUSE and self._clock.uptime_ms() - self._scanned_ms > _PAUSE_ENDS_MS

@@ -27,7 +27,7 @@ class Rules:
     """
 
     def __init__(self, window_ms, texts, is_open=None, denied=None, allowed=None, most=0):
-        self.inside = 0  # how many went in and not out again, since the board has power
+        self.inside = 0  # how many went in and not out again, since this boot
         self._window_ms = window_ms
         self._texts = texts
         self._is_open = is_open
@@ -72,12 +72,13 @@ class Rules:
         """Remember a card that is now in flash, and who is inside."""
         if verdict == NOT_A_CARD:
             return
-        if verdict in _ENTERS:
-            self.inside = max(0, self.inside - 1) if reader else self.inside + 1
         key = bytes((scheme,)) + packed
-        if key in self._keys:
-            i = self._keys.index(key)
-        else:
+        i = self._keys.index(key) if key in self._keys else -1
+        # A person counts once each way: not who shows the card again on the same side, and no text for a card.
+        again = i >= 0 and self._last[i] >> 4 == reader and self._last[i] & 15 in _KNOWN
+        if verdict in _ENTERS and not again and scheme != cards.OTHER:
+            self.inside = max(0, self.inside - 1) if reader else self.inside + 1
+        if i < 0:
             i = self._next
             self._keys[i] = key
             self._next = (i + 1) % _REMEMBERED

@@ -8,11 +8,14 @@ from micropython import const
 
 _TYPE = "application/x-chot"
 _MAX_BODY_BYTES = const(4096)
-_MAX_HEAD_BYTES = const(2048)
+BUFFER_BYTES = const(2048)  # one TLS record out, 29 bytes more for each; the longest head of an answer in
 _STALL_MS = const(15000)  # no byte has gone out for so long
 _ANSWER_MS = const(20000)
 _RECORD_BYTES = const(29)  # what TLS adds to each piece that is written or read
 _HANDSHAKE_BYTES = const(2500)
+
+# Made when this module is loaded, while the heap still has so long a piece.
+_buffer = bytearray(BUFFER_BYTES)
 
 
 class HttpError(Exception):
@@ -24,12 +27,14 @@ def _numeric(host):
 
 
 class Http:
-    """Client of `url`, http[s]://host[:port]. After an error call close(); the caller bounds the time.
+    """Client of `url`, http[s]://host[:port]. After an error call close(); the caller bounds the time. There is but one.
 
     `links` has server(), the address of a DNS server, and moving(), told that bytes get through; `random(n)` gives bytes;
     `tls` is a Tls for https, where there is an authority to believe. Plain HTTP goes to this very host, and elsewhere
     only if `plain` says so.
     """
+
+    buffer = memoryview(_buffer)  # what is sent passes through it, and then the head of the answer
 
     def __init__(self, url, links, random, tls=None, plain=False):
         scheme, _, rest = url.partition("://")
@@ -47,7 +52,6 @@ class Http:
         self._random = random
         self._stream = None
         self._socket = None
-        self._head = bytearray(_MAX_HEAD_BYTES)
         self._good = None  # the address where the collector itself has answered
         self._address = None
         self._turn = 0
@@ -72,8 +76,7 @@ class Http:
         """A connection begun to one of the host's addresses: each time another, as long as they fail."""
         found = [self._host]
         if not _numeric(self._host):
-            from uplink import dns
-
+            dns = __import__("uplink.dns", None, None, ("resolve",))  # only where the host has a name
             try:
                 found = await dns.resolve(self._host, self._links.server(), self._random)
             except (OSError, TypeError):
@@ -134,15 +137,14 @@ class Http:
         return n
 
     async def _answer(self):
-        head = self._head
-        view = memoryview(head)
+        view = self.buffer
         fill = 0
         end = -1
         while end < 0:
-            if fill == _MAX_HEAD_BYTES:
+            if fill == BUFFER_BYTES:
                 raise HttpError
             fill += await self._read(view[fill:])
-            end = head.find(b"\r\n\r\n", 0, fill)
+            end = _buffer.find(b"\r\n\r\n", 0, fill)
         text = bytes(view[:end]).lower()
         if not text.startswith(b"http/1."):
             raise HttpError

@@ -10,7 +10,7 @@ from clock import happens
 from journal import ring as journal
 from journal import seal
 from micropython import const
-from uplink.http import HttpError
+from uplink.http import BUFFER_BYTES, HttpError
 
 _VERSION = b"\x01"
 _PATH = "/v1/journal"
@@ -20,7 +20,6 @@ _MAC_BYTES = const(32)
 _MAX_REQUEST_BYTES = const(65536)
 _MAX_PIECES = const(32)  # a ring of sectors that power cuts closed early must not fill the heap with its plan
 _MIN_REQUEST_BYTES = const(256)
-_CHUNK_BYTES = const(2048)  # one TLS record: 29 bytes more for each
 _SENT_BYTES = const(8192)  # more than the chip takes before the other side has acknowledged any
 _UNANSWERED = const(4)
 _TIMEOUT_MS = const(120000)  # a full request over the slowest link that a board is left on
@@ -65,7 +64,6 @@ class Shipper:
         self._waits = []  # (nonce, epoch, pieces, ticks) of requests without an answer yet
         self._stored = None  # (generation, sequence, offset, key): all before this place in this sector is stored
         self._again = None  # (generation, sequence): released sectors from there on are wanted once more
-        self._chunk = memoryview(bytearray(_CHUNK_BYTES))
         self._timeouts = 0
 
     def new_epoch(self, epoch):
@@ -174,7 +172,7 @@ class Shipper:
         """Stream a request through the one buffer; its MAC is made on the way, so no more of it is ever in RAM."""
         mac = self._request_mac
         inner = mac.begin()
-        chunk = self._chunk
+        chunk = self._http.buffer
         head = self._head + self._epoch.public + nonce
         chunk[:_HEAD_BYTES] = head
         fill = _HEAD_BYTES
@@ -183,19 +181,19 @@ class Shipper:
             head = struct.pack("<II32sHH", generation, sequence, key, offset, end - offset)
             at = 0
             while at < len(head) or offset < end:
-                if fill == _CHUNK_BYTES:
+                if fill == BUFFER_BYTES:
                     inner.update(chunk)
                     await write(chunk)
                     fill = 0
-                    sent += _CHUNK_BYTES
+                    sent += BUFFER_BYTES
                     if sent >= _SENT_BYTES:
                         self._links.moving()
                 if at < len(head):
-                    n = min(_CHUNK_BYTES - fill, len(head) - at)
+                    n = min(BUFFER_BYTES - fill, len(head) - at)
                     chunk[fill : fill + n] = head[at : at + n]
                     at += n
                 else:
-                    n = min(_CHUNK_BYTES - fill, end - offset)
+                    n = min(BUFFER_BYTES - fill, end - offset)
                     self._ring.flash.readblocks(index, chunk[fill : fill + n], offset)
                     if self._lost != self._ring.lost or (sequence and not self._ring.holds(index, sequence)):
                         raise HttpError  # overwritten, or released and erased, while it was sent
@@ -292,6 +290,7 @@ class Shipper:
     async def run(self, pulse):
         """Send for ever: at once when something is recorded, a heartbeat otherwise, backing off while nobody answers."""
         backoff_ms = 0
+        self._http.close()  # this task may have crashed within a request
         while True:
             pulse()
             if not self._may_send():
@@ -318,6 +317,8 @@ class Shipper:
             self._links.answered(self._bytes())
             if not more:
                 self._urgent = self._hurry.is_set()  # one that came meanwhile
+                if self._http.tls:
+                    await self._http.tls.keep_time()
                 await self._idle(pulse)
 
     def _may_send(self):

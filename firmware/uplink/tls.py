@@ -14,6 +14,7 @@ from uplink.http import HttpError
 _LOOK_MS = const(20)
 _STEP_MS = const(10000)  # for the other side's part of the handshake
 _HELD_MS = const(800)  # for so long the module is held for it
+_CALM_MS = const(5000)
 _WRONG_MS = const(2000)
 _DAY_S = const(86400)
 
@@ -34,6 +35,7 @@ class Tls:
     def __init__(self, authority, door, clock):
         self._door = door
         self._clock = clock
+        self._day = None  # the one that is kept
         self._context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)  # which verifies unless told otherwise
         for certificate in certificates(authority):
             self._context.load_verify_locations(certificate)
@@ -75,7 +77,6 @@ class Tls:
             await self._door.hold(steps)
         if sent != len(first):
             raise HttpError("certificate: " + " ".join(str(sent).split())[:80])
-        await self._keep_time()
 
     # The chip's clock
 
@@ -95,17 +96,19 @@ class Tls:
         machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
 
     def _kept_s(self):
-        try:
-            return NVS("chot").get_i32("day") * _DAY_S
-        except OSError:
-            return 0
+        if self._day is None:
+            try:
+                self._day = NVS("chot").get_i32("day")
+            except OSError:
+                self._day = 0
+        return self._day * _DAY_S
 
-    async def _keep_time(self):
-        """Once a day the day is kept where a power cut does not take it; it may erase, so it waits for the gate."""
+    async def keep_time(self):
+        """Keep the day where a power cut does not take it, once a day and while nobody comes: it may erase."""
         if not self._clock.known():
             return
         day = self._clock.now()[0] // (_DAY_S * 1000)
-        if day * _DAY_S == self._kept_s():
+        if day * _DAY_S == self._kept_s() or self._door.silence_ms() < _CALM_MS:
             return
 
         async def keep():
@@ -114,3 +117,4 @@ class Tls:
             store.commit()
 
         await self._door.hold(keep)
+        self._day = day

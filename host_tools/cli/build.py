@@ -17,6 +17,7 @@ SUMMARY = ("tạo ảnh flash cho một bo mạch", "make the flash image of one
 EXAMPLE = "chot build --board esp32-devkitc --config config.json --identity identity.json --output flash.bin"
 
 DAY_S = 86_400
+_MAX_LISTS_BYTES = 16 << 20
 _FIRMWARE_DIR = Path(__file__).resolve().parents[2] / "firmware"
 
 
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     from host_tools.build.identity import CA_MAX_BYTES, check_transport, load_authority, load_identity
     from host_tools.build.image import assemble, used_bytes
     from host_tools.build.partitions import MIB, partition_map
-    from host_tools.build.settings import check_config
+    from host_tools.build.settings import check_config, check_parts
 
     config = _load_json(args.config)
     identity = load_identity(args.identity)
@@ -77,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         bundle["ca.der"] = authority
     check_transport(identity, config, authority)
     image = assemble(bundle, config, identity, args.flash_size * MIB, lists)
+    check_parts(config, args.board, lists)
     replace_private(args.output, image)
 
     print(say("phân vùng    vị trí     KiB  đã dùng KiB", "partition    offset     KiB     used KiB"))
@@ -108,7 +110,8 @@ def _load_json(path: Path) -> Any:
 
 def _read_lists(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(_MAX_LISTS_BYTES)  # what is longer fits nowhere, and is refused for that
     except OSError as error:
         raise UserError(
             say(f"không đọc được {path}: {error.strerror}", f"cannot read {path}: {error.strerror}"),

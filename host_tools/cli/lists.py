@@ -68,6 +68,11 @@ def run(args: argparse.Namespace) -> int:
     given: dict[str, CardList] = {
         name: read_cards(path) for name, path in (("deny", args.deny), ("allow", args.allow)) if path is not None
     }
+    if "allow" in given and not given["allow"].cards:
+        raise UserError(
+            say(f"{args.allow} trống: mọi người sẽ bị từ chối", f"{args.allow} holds no card: everybody would be refused"),
+            hint=say("kiểm tra tệp, hoặc bỏ --allow", "check the file, or leave --allow out"),
+        )
     fingerprints = {
         name: [lists.fingerprint(identity.list_key, *card) for card in found.cards] for name, found in given.items()
     }

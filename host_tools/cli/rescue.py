@@ -23,6 +23,7 @@ from host_tools.text import say
 
 SUMMARY = ("cứu dữ liệu từ ảnh flash của bo mạch", "rescue the data in a dump of a board's flash")
 EXAMPLE = "chot rescue flash.bin --db centre/collector.db"
+MAX_DUMP_BYTES = 16 << 20  # the largest flash that a board has
 
 _CAUSES = {
     0: ("không rõ", "unknown"),
@@ -116,12 +117,19 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_DUMP_BYTES + 1)
     except OSError as error:
         raise UserError(
             say(f"không đọc được {path}: {error.strerror}", f"cannot read {path}: {error.strerror}"),
             hint=say("xem lại đường dẫn", "check the path"),
         ) from None
+    if len(data) > MAX_DUMP_BYTES:
+        raise UserError(
+            say(f"{path} dài hơn mọi flash", f"{path} is longer than any flash"),
+            hint=say("cần bản đọc flash, nhiều nhất 16 MiB", "it takes a dump of the flash, at most 16 MiB"),
+        )
+    return data
 
 
 def _private_keys(path: Path, passphrase_file: Path | None) -> tuple[bytes, ...]:

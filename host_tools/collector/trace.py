@@ -104,22 +104,28 @@ def contact(visit: Visit, other: Visit) -> Contact | None:
 
 
 def _came_and_went(visits: Iterable[Visit], stay_ms: int) -> list[Visit]:
-    """Visits of one board, in its order: an exit ends the visit that the same card has begun, or one nobody saw begin."""
+    """Visits of one board, in its order. An exit ends what the same card has begun here since it last went out; one that
+    nobody saw begin lasted for the stay at most, and from the card's last moment on this board on."""
     found: list[Visit] = []
-    inside: dict[tuple[int, bytes], int] = {}
+    entered: dict[tuple[int, bytes], list[int]] = {}
+    last: dict[tuple[int, bytes], Visit] = {}
     for visit in visits:
-        entered = inside.pop(visit.packed, None) if visit.out else inside.get(visit.packed)
+        card = visit.packed
+        before, last[card] = last.get(card), visit
         if not visit.out:
-            if entered is None or _later(found[entered], visit)[1] > stay_ms:
-                inside[visit.packed] = len(found)
+            entered.setdefault(card, []).append(len(found))
             found.append(visit)
             continue
-        if entered is not None:
-            least, most = _later(found[entered], visit)
-            if most <= LONGEST_VISIT_MS and most - least <= PAIRED_WITHIN_MS:
-                found[entered] = replace(found[entered], after_ms=most)
-                continue
-        found.append(replace(visit, before_ms=stay_ms, after_ms=0))
+        paired = False
+        for index in entered.pop(card, []):
+            least, most = _later(found[index], visit)
+            same = found[index].checkpoint == visit.checkpoint
+            if same and most <= LONGEST_VISIT_MS and most - least <= PAIRED_WITHIN_MS:
+                found[index] = replace(found[index], after_ms=most)
+                paired = True
+        if not paired:
+            since_ms = _later(before, visit)[1] if before is not None else stay_ms
+            found.append(replace(visit, before_ms=min(stay_ms, since_ms), after_ms=0))
     return found
 
 

@@ -163,3 +163,45 @@ def test_only_a_regular_file_is_replaced(
         assert _run({**arguments, "--output": str(path)}) == 3
         assert "not a regular file" in capsys.readouterr().err
     assert target.read_bytes() == b"kept" and link.is_symlink() and pipe.is_fifo()
+
+
+REAL = Path(__file__).parents[2] / "firmware"
+# Every setting that docs/operator.md names, at a value that is not its default.
+EVERY_SETTING = {
+    "version": 7,
+    "wifi": [{"ssid": "cho-dong-ba", "password": "gio-mua-dong-bac"}],
+    "repeat_window_s": 30,
+    "record_repeats": True,
+    "journal_full": "overwrite",
+    "cards": ["qrqg", "passes"],
+    "other_codes": "refuse",
+    "hours": ["1-5 07:30-17:00", "6 08:00-12:00"],
+    "utc_offset_min": 0,
+    "heartbeat_s": 30,
+    "health_s": 60,
+}
+
+
+def test_every_documented_setting_can_be_built(arguments: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path(arguments["--config"]).write_text(json.dumps(EVERY_SETTING))
+    assert _run({**arguments, "--firmware": str(REAL)}) == 0
+    Path(arguments["--config"]).write_text(json.dumps({**EVERY_SETTING, "hours": ["8-17"]}))
+    assert _run({**arguments, "--firmware": str(REAL)}) == 3
+    assert "hours[0]: like 07:30-17:00" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"exit_scanner": "gm65"}, "has no [scanner2]"),
+        ({"lists": ["deny"]}, "lists has 'deny', but there is none"),
+        ({"lists": ["allow"]}, "lists has 'allow', but there is none"),
+    ],
+)
+def test_what_the_board_does_not_have_is_refused(
+    setting: dict[str, object], said: str, arguments: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(arguments["--config"]).write_text(json.dumps({"version": 1, **setting}))
+    assert _run({**arguments, "--firmware": str(REAL)}) == 3
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error

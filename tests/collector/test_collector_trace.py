@@ -92,6 +92,30 @@ def test_who_came_and_went_was_inside_between(centre) -> None:
     assert met.longest_ms == pytest.approx(5 * MINUTE, abs=100)
 
 
+def test_an_exit_ends_every_visit_that_the_card_began(centre) -> None:
+    """Shown twice at the way in, once at the way out: who came after the exit has met nobody."""
+    board = centre.add(Board())
+    board.clock(START_MS)
+    board.scan("1", after_ms=MINUTE)
+    board.scan("1", after_ms=MINUTE, verdict=8)
+    board.scan("1", after_ms=5 * MINUTE, reader=1)
+    board.scan("9", after_ms=20 * MINUTE)
+    centre.send(board)
+    assert others(contacts(centre, "1")) == [] and others(contacts(centre, "9")) == []
+
+
+def test_a_second_exit_invents_no_presence(centre) -> None:
+    board = centre.add(Board())
+    board.clock(START_MS)
+    board.scan("9", after_ms=MINUTE)
+    board.scan("9", after_ms=25 * MINUTE, reader=1)
+    board.scan("1", after_ms=25 * MINUTE)
+    board.scan("1", after_ms=4 * MINUTE, reader=1)
+    board.scan("1", after_ms=2 * MINUTE, reader=1)
+    centre.send(board)
+    assert others(contacts(centre, "1")) == []
+
+
 def test_who_is_seen_going_only_was_inside_before(centre) -> None:
     board = centre.add(Board())
     board.clock(START_MS)

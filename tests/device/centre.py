@@ -8,7 +8,7 @@ import plain_list
 import uplink.shipper
 from plain_list import Lost
 from torn import SECTOR
-from uplink.http import HttpError
+from uplink.http import Http, HttpError
 
 # What becomes of a request. While it is read: two cards come (`appending`), or a crowd (`flooded`).
 ANSWERS = (None, "lost", "half", "appending", "unreachable", "flooded")
@@ -52,6 +52,7 @@ class Centre:
 
     def __init__(self, world):
         self.world = world
+        self.buffer = Http.buffer
         self.answer = None
         self.late = None  # a reply that has not come yet
         self._crowd = 0

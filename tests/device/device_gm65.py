@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 
 from drivers.gm65 import Gm65, crc16
 
@@ -285,3 +286,21 @@ def test_the_module_is_held_while_the_cpu_stands_still():
     assert hold(Module()) == ([b"\x15"], [])
     assert hold(Module(frame(NATIONAL))) == ([b"\x15"], [NATIONAL]), "a code on its way comes first"
     assert hold(Module(b"", frame(NATIONAL)[:9])) is None, "no work while half a code waits for its rest"
+
+
+def test_what_comes_faster_than_a_module_can_is_nobodys():
+    """Noise every 0.6 s, or the same frame, with nobody there: chatter, though there is a rest after each."""
+    for burst in (b"\xff\xff\xff\xff", frame(NATIONAL)):
+        got = []
+        reader = Gm65(Module(), got.append)
+        reader.state = 1
+        for n in range(40):
+            reader._heard_ms = reader._came_ms = time.ticks_add(time.ticks_ms(), -600)
+            reader._busy_ms = reader._heard_ms
+            reader._noisy = False
+            reader.feed(burst)
+            if n == 10:
+                assert not reader._chattering(), "a few of them may be people"
+        assert reader._chattering()
+        reader._heard_ms = time.ticks_add(time.ticks_ms(), -1000)
+        assert not reader._chattering(), "silence is none"

@@ -140,7 +140,24 @@ def test_an_answer_is_no_part_of_a_code():
     assert got == [b"card"]
     reader.feed(b"\x06x\r\n")
     reader.gap()
-    assert got == [b"card", b"\x06x"], "nobody asked"
+    reader.feed(b"y\r\n\x06")
+    assert reader._silence() == 60, "the line has ended"
+    reader.gap()
+    reader.feed(b"\x06")
+    reader.gap()
+    assert got == [b"card", b"x", b"y"], "late, or behind a code that was on its way"
+
+
+def test_the_rest_of_a_code_that_began_before_is_no_code():
+    reader, got = driver()
+    reader._fill = 5  # bytes had come when the driver was ready
+    assert asyncio.run(reader.start())
+    reader.feed(b"uyen Van A|18011987|Nam\r")
+    reader.gap()
+    assert got == [] and reader.dropped == 1
+    reader.feed(b"card\r")
+    reader.gap()
+    assert got == [b"card"]
 
 
 def test_a_setting_that_is_not_known_stops_nothing():

@@ -101,6 +101,11 @@ def test_the_limit_and_the_way_out():
         assert enter(rules, card, reader=1) == verdict.RECORDED
     assert rules.inside == 0, "more go out than were seen coming in"
     assert enter(rules, a, reader=0, now=2000) == verdict.ADMITTED, "and in again within the window"
+    for _ in range(3):
+        assert enter(rules, a, now=200000 + 100000 * _) == verdict.ADMITTED
+    assert rules.inside == 1, "one person, however often the card is shown on the way in"
+    rules.recorded(0, 0, records.id_text(b"a text"), verdict.ADMITTED, 900000)
+    assert rules.inside == 1, "a text is nobody"
 
 
 def test_the_way_out_refuses_nobody():

@@ -155,3 +155,15 @@ def test_before_it_reads_nothing_is_asked_for_again():
     reader.feed(b"\xffgarbage of another rate")
     reader.gap()
     assert events == []
+
+
+def test_a_code_in_several_packets_is_dropped_and_counted():
+    """How its parts join is not documented; half of a pass must never be a pass."""
+    reader, events = driver()
+    reader.feed(code(b"HC1:" + b"A" * 240, status=2))
+    reader.feed(code(b"B" * 200))
+    assert codes(events) == [] and reader.dropped == 1 and events.count(ACK) == 2
+    reader.feed(code(NATIONAL))
+    assert codes(events) == [NATIONAL]
+    reader.feed(code(b""))
+    assert codes(events) == [NATIONAL], "no code without a byte"

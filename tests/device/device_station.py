@@ -51,6 +51,7 @@ class Reader:
         return not self.alive
 
     confirms = True  # that it has stopped
+    rests = True
 
     def __init__(self):
         self.stopped = 0
@@ -339,6 +340,24 @@ def test_the_flash_gate_stops_the_module_in_silence():
     assert gate(door, 2) == ([[["stop"]]], [["stop", "go"]])
     door.reader.confirms = False
     assert gate(door, 2) == ([], [["stop", "go"]]), "one that does not confirm may be reading"
+
+
+def test_the_flash_gate_stops_a_module_that_reads_on_after_a_code():
+    door = Door().open()
+    door.reader.rests = False
+    assert gate(door, 1) == ([[["stop"]]], [["stop", "go"]])
+
+
+def test_a_heap_that_has_no_room_is_an_answer():
+    door = Door().open()
+
+    def full(payload):
+        raise MemoryError
+
+    identify, door.station._cards.identify = door.station._cards.identify, full
+    assert door.show(1) == "FAULT" and door.scans() == [] and door.station.not_ready == 1
+    door.station._cards.identify = identify
+    assert door.show(1) == "RECORDED" and door.scans() == [1]
 
 
 def test_the_flash_gate_stops_the_other_module_in_the_pause_of_one():

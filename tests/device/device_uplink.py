@@ -254,6 +254,7 @@ class Centre:
         self.limit = 65536
         self.told = []
         self.tls = None
+        self.buffer = Http.buffer
         self.kept = False
         self.bytes = 0
 
@@ -283,6 +284,11 @@ class Centre:
         pass
 
     def proved(self):
+        pass
+
+
+class Tls:
+    async def keep_time(self):
         pass
 
 
@@ -614,14 +620,14 @@ def test_a_link_that_wants_a_word_gets_one():
 def test_a_tls_handshake_waits_until_nobody_shows_a_card_or_for_something_urgent():
     for quiet_ms, urgent, sent in ((4900, False, []), (5000, False, [1]), (0, True, [1])):
         _, shipper, centre, _ = board(scans=10)
-        centre.tls = True
+        centre.tls = Tls()
         centre.connected = lambda: False
         shipper._door.quiet_ms = quiet_ms
         if urgent:
             shipper.urgent()
         assert running(shipper, centre, shipper._links, [nothing] * 3) == sent, quiet_ms
     _, shipper, centre, _ = board(scans=10)
-    centre.tls = True
+    centre.tls = Tls()
     centre.connected = lambda: True
     shipper._door.quiet_ms = 0
     assert running(shipper, centre, shipper._links, [nothing] * 3) == [1], "a connection that stands is used"

@@ -57,14 +57,14 @@ def watched(plan: str, firmware: Path = REPOSITORY_FIRMWARE) -> tuple[Run, Outco
     run = Run(scenario.parse(plan), album=Payloads(), firmware=firmware)
     checkpoint = run.world.checkpoints["gate"]
     module = checkpoint.module
-    assert isinstance(module, ScanModule)
     erases: list[Erase] = []
     begin = checkpoint.flash.begin_erase
 
     def begin_erase(address: int, size: int, now_us: int) -> Operation:
         beeps = checkpoint.log.beeps
         since = now_us - beeps[-1].signal.at_us if beeps else now_us
-        erases.append(Erase(address, now_us, module.registers[MODE] & 3 == COMMAND_MODE, since))
+        stopped = isinstance(module, ScanModule) and module.registers[MODE] & 3 == COMMAND_MODE
+        erases.append(Erase(address, now_us, stopped, since))
         return begin(address, size, now_us)
 
     checkpoint.flash.begin_erase = begin_erase  # type: ignore[method-assign]
@@ -126,6 +126,17 @@ def test_no_verdict_waits_for_an_erase_and_no_byte_is_lost(name: str) -> None:
     assert in_pause if name == "busy" else True, "a busy door erases in the pause after a verdict"
     assert held if name == "quiet" else True, "a quiet door holds the module"
     assert (door.signals["full"] > 0) == (name == "full")
+
+
+@pytest.mark.parametrize("kind", ["ssi", "newland"])
+def test_modules_of_every_kind_are_stopped_for_an_erase(kind: str) -> None:
+    """A Newland reads on 0.3 s after a code: its pause is none, and it is stopped each time."""
+    text = plan(1, every_s=1.3, seconds=1200).replace("repeat_window_s", f'scanner = "{kind}", repeat_window_s')
+    run, outcome, erases = watched(text.replace("journal_kib", f'module = {{ kind = "{kind}" }}\njournal_kib'))
+    door = outcome.doors[0]
+    assert outcome.broken == [] and door.read > 500 and len(erases) >= 10
+    assert door.worst_latency_ms < LATENCY_MS and run.world.checkpoints["gate"].line.dropped_bytes == 0
+    assert door.figures["health"][17] == 0, "no module was taken for lost"
 
 
 def test_a_card_held_before_the_module_is_read_though_it_was_stopped() -> None:

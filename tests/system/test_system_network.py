@@ -41,7 +41,8 @@ CROWD = """
 board = "gate"
 from_ms = 12000
 count = {count}
-every_ms = 1500
+every_ms = 2000
+hold_ms = 1900
 people = {count}
 kinds = ["qrqg"]
 media = ["plastic"]
@@ -120,7 +121,7 @@ def test_what_beeped_is_collected_once_whatever_the_network_does(kind: str, albu
     # The connection of the first seconds is lost with the collector's program: what is wrong is met in a new handshake.
     faults = FAULT.format(kind=kind, at_ms=11_000, for_ms=27_000)
     if "certificate" in kind or kind in ("portal", "dns_poisoned", "dns_down"):
-        faults += FAULT.format(kind="collector_down", at_ms=10_000, for_ms=3_000)
+        faults += FAULT.format(kind="collector_down", at_ms=10_000, for_ms=4_000)
     silent_s: list[int] = []
 
     def watch(world: World) -> None:
@@ -132,6 +133,9 @@ def test_what_beeped_is_collected_once_whatever_the_network_does(kind: str, albu
     assert outcome.broken == []
     assert CHAOS[kind] in console
     assert set(rows.values()) == {1}
+    if kind == "dns_down":
+        assert max(silent_s) < 30, "where DNS is silent the address that has proved itself serves"
+        return
     if kind in ("forged", "replies_lost", "replies_doubled", "replies_cut", "replies_late", "replies_replayed"):
         return
     assert max(silent_s) >= 30, "the fault did not keep the records from the centre"
@@ -153,16 +157,17 @@ def test_a_collector_that_dies_at_every_step_of_a_connection(album: Album) -> No
 
 
 def test_two_collectors_behind_one_name_of_which_one_is_away(album: Album) -> None:
-    faults = FAULT.format(kind="first_collector_down", at_ms=16_000, for_ms=20_000)
+    faults = FAULT.format(kind="first_collector_down", at_ms=11_000, for_ms=35_000)
+    faults += FAULT.format(kind="collector_down", at_ms=11_000, for_ms=3_000)  # the connection that stands
     stored_while_away: list[int] = []
 
     def watch(world: World) -> None:
-        if world.kernel.now_us < 36_000_000:
+        if world.kernel.now_us < 44_000_000:
             stored_while_away.append(scans(world))
 
-    outcome, console, rows = play("two", faults, album, count=16, more="second_collector = true", watch=watch)
+    outcome, console, rows = play("two", faults, album, count=4, more="second_collector = true", watch=watch)
     assert outcome.broken == [] and set(rows.values()) == {1}
-    assert "uplink" not in console and stored_while_away[-1] >= 12
+    assert "uplink" not in console and stored_while_away[-1] == 4
 
 
 def test_a_collector_put_back_from_a_backup_asks_for_what_it_lost(album: Album, tmp_path: Path) -> None:
@@ -189,8 +194,9 @@ def test_a_collector_put_back_from_a_backup_asks_for_what_it_lost(album: Album, 
         world.kernel.at(40_000_000, back_up)
         world.kernel.at(420_000_000, restore)
 
-    outcome, _, rows = play("restored", "", album, count=300, duration_s=600, prepare=prepare)
-    assert taken[1] - taken[0] > 200
+    people = CROWD.format(count=290)
+    outcome, _, rows = play("restored", "", album, count=0, crowd=people, duration_s=600, prepare=prepare)
+    assert taken[1] - taken[0] > 150
     assert outcome.broken == []
     assert set(rows.values()) == {1}
 

@@ -88,6 +88,21 @@ def test_two_cards_at_once_at_both_readers(play: Callable[..., Any]) -> None:
     assert min(after - before for before, after in zip(beeps, beeps[1:], strict=False)) >= 70_000
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_passes_of_two_kilobytes_at_both_readers_fit_the_heap(play: Callable[..., Any], seed: int) -> None:
+    """Lists, two readers, and passes from abroad among the cards: on the heap of a board nothing crashes, all are answered."""
+    kinds = ("foreign", "shc", "cccd", "bhyt-new", "qrqg", "vds-nc")
+    shows = "".join(
+        show(8000 + 1500 * n + 433 * way, 2 * n + way, reader=way, kind=kinds[(n + seed) % len(kinds)])
+        for n in range(60)
+        for way in (0, 1)
+    )
+    run, outcome = play('exit_scanner = "gm65", lists = ["deny"], health_s = 10', shows, two=True, seconds=110)
+    assert outcome.broken == []
+    assert len(rows(run, SCAN)) == 120 and outcome.doors[0].signals["recorded"] == 120
+    assert [row["text"] for row in rows(run, 7) if row["level"] == 3] == ["lists: no deny list in force"]
+
+
 def test_one_module_fails_and_the_other_goes_on(play: Callable[..., Any]) -> None:
     fault = '[[fault]]\nkind = "module_cut_off"\nreader = 1\nat_ms = 10000\nfor_ms = 60950\n'  # ends between two cards
     shows = "".join(show(7000 + 2000 * n, n) + show(8000 + 2000 * n, 100 + n, reader=1) for n in range(50))

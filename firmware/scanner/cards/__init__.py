@@ -12,7 +12,7 @@ from micropython import const
 OTHER = const(0)
 PAYMENT = const(9)
 LINK = const(10)
-_LONGEST_CARD_BYTES = const(999)
+LONGEST_CARD_BYTES = const(999)
 _MOST_FIELDS = const(24)  # no card has more than 17
 
 # Place codes of posters, and links that come without `https://`.
@@ -22,18 +22,18 @@ _LINK_HEAD_BYTES = const(24)
 
 def _is_payment(payload):
     """EMVCo merchant QR (VietQR): first field, last field, and the CRC-16/CCITT-FALSE of all before its four digits."""
-    if not payload.startswith(b"000201") or payload[-8:-4] != b"6304":
+    if bytes(payload[:6]) != b"000201" or bytes(payload[-8:-4]) != b"6304":
         return False
     crc = 0xFFFF
     for i in range(len(payload) - 4):
         byte = crc >> 8 ^ payload[i]
         byte ^= byte >> 4
         crc = (crc << 8 ^ byte << 12 ^ byte << 5 ^ byte) & 0xFFFF
-    return b"%04X" % crc == payload[-4:].upper()
+    return b"%04X" % crc == bytes(payload[-4:]).upper()
 
 
 def _is_link(payload):
-    head = payload[:_LINK_HEAD_BYTES].strip().lower()
+    head = bytes(payload[:_LINK_HEAD_BYTES]).strip().lower()
     for start in _LINK_STARTS:
         if head.startswith(start):
             return True
@@ -75,11 +75,12 @@ class Cards:
             self._schemes.append(__import__("scanner.cards." + name, None, None, (name,)))
 
     def identify(self, payload):
-        """(scheme, packed id) of a payload (bytes). Never raises; PAYMENT and LINK are never a card."""
+        """(scheme, packed id) of a payload: bytes, from LONGEST_CARD_BYTES on a memoryview will do. Never raises on what it is
+        given; PAYMENT and LINK are never a card."""
         if _is_payment(payload):
             return PAYMENT, records.NO_ID
         # No card in fields is so long, and none holds the byte that begins a module's frame: that is two frames run into one.
-        split = len(payload) < _LONGEST_CARD_BYTES and b"\4" not in payload
+        split = len(payload) < LONGEST_CARD_BYTES and b"\4" not in payload
         fields = payload.split(b"|", _MOST_FIELDS) if split else ()
         for scheme in self._schemes:
             found = scheme.parse(payload, fields)
