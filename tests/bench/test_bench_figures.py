@@ -79,7 +79,7 @@ def mutated(tmp_path: Path, path: str, old: str, new: str) -> Firmware:
     return Firmware(tree)
 
 
-BEFORE = "        scheme, packed = self._cards.identify(bytes(payload))\n"
+BEFORE = "        decision, new = self._rules.decide(reader, scheme, packed, now)\n"
 
 
 def test_a_beep_before_the_record_is_refused(tmp_path: Path) -> None:
