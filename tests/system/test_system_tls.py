@@ -102,7 +102,7 @@ asyncio.run(run())
 """
 
 
-def client(port: int, ca: Certificate, then: str = "await ask()", timeout_s: float = 60) -> list[str]:
+def client(port: int, ca: Certificate | bytes, then: str = "await ask()", timeout_s: float = 60) -> list[str]:
     """What the firmware's client printed."""
     code = CLIENT.format(
         firmware=str(ROOT / "firmware"),
@@ -110,7 +110,7 @@ def client(port: int, ca: Certificate, then: str = "await ask()", timeout_s: flo
         device=DEVICE.hex(),
         key=KEY.hex(),
         public=collector_public(PRIVATE).hex(),
-        ca=ca.der.hex(),
+        ca=(ca if isinstance(ca, bytes) else ca.der).hex(),
         port=port,
         then=then,
     )
@@ -140,7 +140,7 @@ def test_the_collector_itself_over_tls(tmp_path: Path, ca: Certificate) -> None:
     try:
         again = "await ask(); scans(5, 400); await ask(); http.close(); await ask(); await http.tls.keep_time();"
         again += " print(Chip.set_to, Chip.NVS.kept)"
-        lines = client(port, ca, again)
+        lines = client(port, authority("another one").der + ca.der, again)
         stored = Store(database)
         with stored:
             assert len(stored.rows(DEVICE)) >= 405
