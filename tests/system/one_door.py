@@ -13,6 +13,7 @@ from host_tools.simulator import scenario
 from host_tools.simulator.links import Link
 from host_tools.simulator.modem import Modem
 from host_tools.simulator.run import Run
+from host_tools.simulator.runtime import BOARD_HEAP
 from tests.system.payloads import Payloads, texts
 
 SECOND = 1_000_000
@@ -81,9 +82,10 @@ class Played:
 
 
 @contextmanager
-def playing(plan: str, duration_s: int, cards_ms: list[int]) -> Iterator[Played]:
+def playing(plan: str, duration_s: int, cards_ms: list[int], heap: str = BOARD_HEAP) -> Iterator[Played]:
     """A run that has not begun; at its end every card shown is at the centre and nothing of the board has broken."""
-    text = f'name = "links"\nseed = 11\nduration_s = {duration_s}\nsettle_s = 400\n' + plan + texts("gate", 0, cards_ms)
+    text = f'name = "links"\nseed = 11\nduration_s = {duration_s}\nsettle_s = 400\nheap = "{heap}"\n'
+    text += plan + texts("gate", 0, cards_ms)
     with Run(scenario.parse(text), album=Payloads()) as run:
         door = Played(run)
         yield door
