@@ -185,8 +185,10 @@ class Station:
         ]
         if len(self._readers) > 1:
             pairs += [(19, self._rules.inside), (20, self._readers[1].state)]
+        if self._links.kind:
+            pairs.append((5, self._links.kind))
         if rssi is not None:
-            pairs += [(5, self._links.kind), (6, rssi)]
+            pairs.append((6, rssi))
         for extra in self.extras:
             pairs += extra()
         if self._append(records.health(self._plain, 0, now, pairs), journal.TELEMETRY):

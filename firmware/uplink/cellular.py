@@ -30,7 +30,6 @@ class Cellular:
     """
 
     kind = 2  # as HEALTH has it
-    name = "4G"
 
     def __init__(self, modem, uart, ppp, settings, built_s, reading, report):
         self.metered = settings.get("metered", True)

@@ -21,7 +21,7 @@ _LONG_MS = const(0x3FFFFFFF)
 
 
 class Links:
-    """`links` are tried in their order; a link has name, kind, metered, up(), rssi(), server(), open(pulse) and
+    """`links` are tried in their order; a link has kind, metered, up(), rssi(), server(), open(pulse) and
     close(heard), which is told whether the collector answered.
 
     The shipper says what comes of its requests: asking(), moving() while a long one makes progress, then answered(n)
@@ -51,9 +51,6 @@ class Links:
     def kind(self):
         """As HEALTH has it: 1 Wi-Fi, 2 cellular; 0 without a link."""
         return self._link.kind if self._link else 0
-
-    def name(self):
-        return self._link.name if self._link else ""
 
     def metered(self):
         return self._link is not None and self._link.metered
@@ -128,19 +125,18 @@ class Links:
                 await asyncio.sleep_ms(_REST_MS)
                 continue
             link = links[at]
+            self._heard = False
             opened = await link.open(pulse)
             if opened:
                 self._link = link
-                self._heard = False
                 self._asked_ms = None
                 cheaper = await self._serve(at, pulse)
                 self._link = None
-            await link.close(opened and self._heard)
+            await link.close(self._heard)
             at = cheaper if opened and cheaper is not None else (at + 1) % len(links)
-            if not opened or not self._heard:
-                await asyncio.sleep_ms(0 if at else _REST_MS)
             if not at and not self._heard:
                 self._rounds = min(_MAX_ROUNDS, self._rounds + 1)
+                await asyncio.sleep_ms(_REST_MS)
 
     async def _serve(self, at, pulse):
         """Stay with the link in force until it is gone or dead (None), or a cheaper one is to be tried (its place)."""

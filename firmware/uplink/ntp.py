@@ -74,7 +74,7 @@ class Ntp:
         return found[0] if found else None
 
     async def _ask(self):
-        """Ask once; True when the clock has been told."""
+        """Ask once: True when the clock has been told, False when nobody told it, None when there was no way."""
         address = await self._address()
         if not address:
             return False
@@ -97,7 +97,7 @@ class Ntp:
                     self._clock.reading(*(found + (_SOURCE,)))
                     return True
         except OSError:
-            pass
+            return None
         finally:
             port.close()
         return False
@@ -112,8 +112,10 @@ class Ntp:
             clock = self._clock
             if rest_ms > 0 or not self._links.up() or (clock.known() and clock.now()[1] < _GOOD_MS):
                 continue
-            self._wait_ms = _FIRST_WAIT_MS // 2 if await self._ask() else min(_MAX_WAIT_MS, self._wait_ms * 2)
-            rest_ms = self._wait_ms
+            told = await self._ask()
+            if told is not None:
+                self._wait_ms = _FIRST_WAIT_MS // 2 if told else min(_MAX_WAIT_MS, self._wait_ms * 2)
+                rest_ms = self._wait_ms
 
 
 def make(host, links, clock, random, built_s):

@@ -16,7 +16,6 @@ class Wifi:
     kind = 1  # as HEALTH has it
 
     def __init__(self, wlan, network):
-        self.name = network["ssid"]
         self.metered = network.get("metered", False)
         self._wlan = wlan
         self._network = network
@@ -51,7 +50,7 @@ class Wifi:
                 wlan.ifconfig(tuple(static))
             elif wlan.ifconfig()[0] != "0.0.0.0":
                 wlan.ifconfig("dhcp")  # after a static network; where DHCP runs already this is an error
-            wlan.connect(self.name, self._network.get("password") or None)
+            wlan.connect(self._network["ssid"], self._network.get("password") or None)
         except (OSError, RuntimeError):
             return False
         for _ in range(_JOIN_MS // _LOOK_MS):

@@ -36,7 +36,8 @@ X25519_INSTRUCTIONS = 75_000_000
 # Of everything that a config of this build can ask for at once (WHOLE).
 MPY_BYTES = 34 * 1024
 HEAP_BYTES = 64 * 1024
-WHOLE = ("drivers.auto", "scanner.hours", "scanner.lists")  # beside what default settings load
+# Beside what default settings load; `auto` has found two modules of different kinds.
+WHOLE = ("drivers.auto", "drivers.line", "drivers.newland", "scanner.hours", "scanner.lists")
 
 YEAR_MS = 365 * 24 * 3600 * 1000
 # The published sample of the national card, 74 bytes; nobody's.

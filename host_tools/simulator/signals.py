@@ -13,8 +13,9 @@ TONES = {
 }  # fmt: skip
 # Signals that have one tone only: the same tone again is a new signal, however soon.
 SINGLE = ("recorded", "repeat", "refused")
-# A pause inside a signal of several tones is at most this long.
-JOIN_US = 150_000
+# A pause inside a signal of several tones is at most this long: 100 ms, and what blocks the board meanwhile. The next signal
+# of a one-reader board begins 200 ms after the last tone at the earliest.
+JOIN_US = 190_000
 # The same tone set again so soon is one tone to the ear (frequency and duty are two settings of it).
 ONE_TONE_US = 20_000
 # The lamp belongs to a signal when it changes this soon after the tone.

@@ -26,10 +26,10 @@ def test_a_firmware_that_waits_is_seen(tmp_path: Path, monkeypatch: pytest.Monke
     shutil.copytree(REPOSITORY_FIRMWARE, tree)
     station = tree / "scanner" / "station.py"
     source = station.read_text(encoding="utf-8")
-    before = "        scheme, packed = self._cards.identify(bytes(payload))\n"
+    before = "        decision, new = self._rules.decide(reader, scheme, packed, now)\n"
     assert source.count(before) == 1
     station.write_text(source.replace(before, "        __import__('time').sleep_ms(200)\n" + before), encoding="utf-8")
     bundle = world._bundle
-    monkeypatch.setattr(world, "_bundle", lambda firmware, hardware: bundle(tree, hardware))
+    monkeypatch.setattr(world, "_bundle", lambda firmware, *rest: bundle(tree, *rest))
     (figure,) = busy.busy(PATH, cards=20, runs=1)
     assert figure.met is False

@@ -65,6 +65,7 @@ def test_modules_are_what_default_settings_load_each_after_its_imports(firmware:
     asked = {"drivers.ssi", "drivers.auto", "drivers.line", "scanner.hours", "scanner.lists"}
     assert not asked & set(order), "loaded only where config asks for them"
     assert set(firmware.modules(figures.WHOLE)) - set(order) == set(figures.WHOLE)
+    assert "uplink.shipper" in order
     assert order.index("records") < order.index("scanner.station") < order.index("app")
 
 
@@ -78,7 +79,7 @@ def mutated(tmp_path: Path, path: str, old: str, new: str) -> Firmware:
     return Firmware(tree)
 
 
-BEFORE = "        scheme, packed = self._cards.identify(bytes(payload))\n"
+BEFORE = "        decision, new = self._rules.decide(reader, scheme, packed, now)\n"
 
 
 def test_a_beep_before_the_record_is_refused(tmp_path: Path) -> None:

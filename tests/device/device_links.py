@@ -44,7 +44,7 @@ class World:
         while self.changes and self.changes[0][0] <= self.ms:
             self.changes.pop(0)[1]()
         links = self.links
-        name = links.name() if links.up() else ""
+        name = links._link.name if links.up() else ""
         if not self.log or self.log[-1][1] != name:
             self.log.append((self.ms, name))
             self.asking = False

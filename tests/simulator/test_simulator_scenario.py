@@ -161,6 +161,9 @@ def test_the_first_tone_names_a_signal() -> None:
     assert heard((0, 900, 9), (120, 900, 0), (200, 900, 9), (320, 900, 0)) == {"not_card": 1}
     assert heard((0, 300, 9), (150, 300, 0), (250, 300, 9), (400, 300, 0), (500, 300, 9)) == {"fault": 1}
     assert heard((0, 300, 9), (150, 300, 0), (950, 300, 9)) == {"fault": 2}
+    # The board was blocked for 100 ms between the two tones of one signal; a full ring turned away two people.
+    assert heard((0, 900, 9), (120, 900, 0), (300, 900, 9), (420, 900, 0)) == {"not_card": 1}
+    assert heard((0, 700, 9), (350, 700, 0), (450, 700, 9), (800, 700, 0), (1000, 700, 9)) == {"full": 2}
 
 
 def test_two_single_tones_are_two_signals_however_close() -> None:
