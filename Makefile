@@ -10,7 +10,7 @@ WORKERS ?= 2
 unexport PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture soak lint bench hardware clean
+.PHONY: help demo test torture soak weeks lint bench hardware clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -42,6 +42,11 @@ torture: $(READY) ## every power cut of the journal, both policies, two seeds: 1
 soak: $(READY) ## a million scans over eight simulated weeks, about an hour; DAYS=2: its first two days; SEED=7: other chances
 	@mkdir -p build
 	@$(BIN)/chot sim scenarios/soak.toml --json build/soak.json $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED))
+
+weeks: $(READY) ## a week with no network, and sixty days with daily outages over HTTPS: an hour or more; DAYS=2: two days of these
+	@mkdir -p build
+	@$(BIN)/chot sim scenarios/week-offline.toml --json build/week-offline.json
+	@$(BIN)/chot sim scenarios/sixty-days.toml --json build/sixty-days.json $(if $(DAYS),--days $(DAYS))
 
 lint: $(READY) ## style, types of the host tools, and the firmware against the ESP32's stubs and compiler
 	@$(BIN)/ruff check firmware host_tools tests

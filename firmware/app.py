@@ -25,6 +25,7 @@ from scanner.station import Station
 from scanner.verdict import Rules
 from supervisor import Supervisor
 from uplink.http import Http
+from uplink.links import Links
 from uplink.shipper import Shipper
 from uplink.wifi import Wifi
 
@@ -120,6 +121,7 @@ async def _serve(rtc):
     epoch = None
     for epoch in new_epoch():
         await asyncio.sleep_ms(0)
+    gc.collect()  # what is loaded now stays: it is not to lie between what the key left behind
 
     boot = (_boot_cause(rtc), _runtime())
     rules, missing = _rules(settings, clock, me)
@@ -138,10 +140,26 @@ async def _serve(rtc):
             readers.append(_reader(1, settings.exit_scanner, port, station, settings))
         else:
             missing.append("exit_scanner: this board has no place for it")
-    wifi = Wifi(wlan, settings.wifi)
-    shipper = Shipper(
-        ring, me, Http(me.collector_url), wifi.up, clock, random, station.recorded, settings.heartbeat_s * 1000
-    )
+
+    def report(line):
+        print(line)
+        station.tell(TELEMETRY, records.note, records.ERROR, line)
+
+    ways = [Wifi(wlan, each) for each in settings.wifi]
+    tasks, budget = (), None
+    if settings.cellular or settings.ntp or settings.clock_chip != "none":
+        tasks, budget = __import__("fitting").fit(settings, ways, clock, station, random, report)
+        gc.collect()
+    links = Links(ways, clock.uptime_ms, budget)
+    tls = None
+    if me.collector_url.startswith("https:"):
+        try:
+            tls = __import__("uplink.tls", None, None, ("Tls",)).Tls(me.authority(), station, clock)
+        except (OSError, ValueError) as error:  # the door goes on; the uplink says why it does not
+            print("collector_ca:", error)
+    http = Http(me.collector_url, links, random, tls, settings.plain_http)
+    beat_ms, wait_ms = settings.heartbeat_s * 1000, settings.metered_wait_s * 1000
+    shipper = Shipper(ring, me, http, links, clock, random, station, beat_ms, wait_ms, report)
     shipper.new_epoch(epoch)
     epoch = None  # this task lives for ever, and the key must not: the next day's takes its place
 
@@ -149,12 +167,9 @@ async def _serve(rtc):
         rtc.memory(_CRASHED)
         machine.reset()
 
-    def report(line):
-        station.tell(TELEMETRY, records.note, records.ERROR, line)
-
     watchdog = machine.WDT(timeout=_WATCHDOG_MS)
     supervisor = Supervisor(clock.uptime_ms, watchdog.feed, report, crash)
-    station.connect(readers, shipper, supervisor, wifi.rssi)
+    station.connect(readers, shipper, supervisor, links)
     if problem:
         print(problem)
     if changed or problem:
@@ -169,7 +184,9 @@ async def _serve(rtc):
     for i, reader in enumerate(readers):
         supervisor.add("scanner%d" % i, reader.run, 30000)
     supervisor.add("station", lambda pulse: station.run(new_epoch, pulse), 20000)
-    supervisor.add("wifi", wifi.run, 30000)
+    supervisor.add("links", links.run, 30000)
+    for name, run, limit_ms in tasks:
+        supervisor.add(name, run(links), limit_ms)
     supervisor.add("uplink", shipper.run, settings.heartbeat_s * 1000 + _UPLINK_MS)
     print(boot[1], board.NAME)
     gc.collect()

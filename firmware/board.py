@@ -2,6 +2,7 @@
 
 NAME = "esp32-devkitc"
 CHIP = "esp32"
+BUILT_S = 0
 SCANNER_UART = 1
 SCANNER_TX = 17
 SCANNER_RX = 16

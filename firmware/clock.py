@@ -7,6 +7,9 @@ from micropython import const
 
 _DRIFT_PPM = const(50)
 _EVERY_MS = const(6 * 3600 * 1000)
+_SURER_MS = const(1000)
+# How far a source (of a CLOCK record: RTC chip, NTP, collector, modem, technician) is believed where two contradict.
+_TRUST = b"\0\2\3\4\1\4"
 
 
 async def happens(event, ms):
@@ -29,6 +32,7 @@ class Clock:
         self._error_ms = 0
         self.source = 0
         self._written_ms = None  # uptime of the last CLOCK record
+        self._said_ms = 0  # the error that it told
 
     def uptime_ms(self):
         """Milliseconds since this boot."""
@@ -46,13 +50,13 @@ class Clock:
         return self._unix_ms + age, self._error_ms + age * _DRIFT_PPM // 1000000 + 1
 
     def reading(self, unix_ms, error_ms, source):
-        """Take a reading when it is better than what is known, or contradicts it."""
+        """Take a reading when it is better than what is known, or contradicts it and is believed more."""
         if self.known():
             now, error = self.now()
             jump = abs(unix_ms - now) > error + error_ms
-            if not jump and error_ms >= error:
+            if _TRUST[source] < _TRUST[self.source] if jump else error_ms >= error:
                 return
-            if jump:
+            if jump or self._said_ms - error_ms >= _SURER_MS:
                 self._written_ms = None
         self._unix_ms = unix_ms
         self._error_ms = error_ms
@@ -60,8 +64,9 @@ class Clock:
         self.source = source
 
     def record_due(self):
-        """True when a CLOCK record is to be written: time is first known, jumped, or six hours have passed."""
+        """True when a CLOCK record is to be written: time is first known, jumped, is much surer, or six hours have passed."""
         return self.known() and (self._written_ms is None or self.uptime_ms() - self._written_ms >= _EVERY_MS)
 
     def recorded(self):
         self._written_ms = self._uptime_ms
+        self._said_ms = self._error_ms

@@ -6,7 +6,8 @@ import os
 _GOOD = "config.good"
 _NEW = "config.new"
 
-# Setting: its default first. A number's limits follow it, a word's alternatives, a list's words if not all stand in it.
+# Setting: its default first. A number's limits follow it, a word's alternatives, a list's words if not all stand in it, an
+# object's members.
 _SCHEMA = {
     "version": (0, 0, 0x3FFFFFFF),
     "wifi": ([],),
@@ -26,8 +27,22 @@ _SCHEMA = {
     "utc_offset_min": (420, -720, 840),
     "lists": ([], "deny", "allow"),
     "most_inside": (0, 0, 9999),
+    "links": (["wifi", "cellular"],),
+    "cellular": ({}, {
+        "modem": ("a7670", "a7672", "sim7600"),
+        "apn": (b"",),
+        "user": (b"",),
+        "password": (b"",),
+        "pin": (b"",),
+        "metered": (True,),
+        "budget_mb": (0, 0, 1000000),
+    }),  # fmt: skip
+    "ntp": (b"",),
+    "clock_chip": ("none", "ds3231"),
     "heartbeat_s": (60, 5, 3600),
     "health_s": (900, 10, 86400),
+    "metered_wait_s": (60, 0, 3600),
+    "plain_http": (False,),
 }
 
 
@@ -60,10 +75,14 @@ def _networks(value, name):
         here = "%s[%d]" % (name, i)
         _need(isinstance(network, dict), here, "an object")
         for member in network:
-            _need(member in ("ssid", "password"), here + "." + str(member), "not a setting")
+            _need(member in ("ssid", "password", "static", "metered"), here + "." + str(member), "not a setting")
         _text(network.get("ssid"), here + ".ssid", 1, 32)
         if "password" in network:
             _text(network["password"], here + ".password", 8, 63)
+        if "static" in network:
+            good = isinstance(network["static"], list) and [str(part).count(".") for part in network["static"]] == [3] * 4
+            _need(good, here + ".static", "own address, mask, gateway, DNS server")
+        _need(isinstance(network.get("metered", False), bool), here + ".metered", "true or false")
 
 
 def _hours(value):
@@ -76,10 +95,10 @@ def _hours(value):
                 raise ConfigError("hours[%d]: like 07:30-17:00, or 1-5 07:30-17:00 for Monday to Friday" % i)
 
 
-def _check(name, value):
-    """Check one setting; raises ConfigError."""
-    _need(name in _SCHEMA, name, "not a setting")
-    rule = _SCHEMA[name]
+def _check(member, value, schema, name):
+    """Check one setting, `name` in full; raises ConfigError."""
+    _need(member in schema, name, "not a setting")
+    rule = schema[member]
     default = rule[0]
     if isinstance(default, bool):
         _need(isinstance(value, bool), name, "true or false")
@@ -90,6 +109,10 @@ def _check(name, value):
         _need(value in rule, name, "one of " + ", ".join([str(word) for word in rule]))
     elif isinstance(default, bytes):
         _need(isinstance(value, str) and len(value.encode()) <= 32, name, "a text of at most 32 bytes")
+    elif isinstance(default, dict):
+        _need(isinstance(value, dict), name, "an object")
+        for inner in value:
+            _check(inner, value[inner], rule[1], name + "." + inner)
     else:
         _need(isinstance(value, list) and len(value) <= 8, name, "a list of at most 8")
         if name == "wifi":
@@ -110,7 +133,7 @@ def parse(text):
         raise ConfigError("config: not JSON")
     _need(isinstance(members, dict), "config", "an object")
     for name in members:
-        _check(name, members[name])
+        _check(name, members[name], _SCHEMA, name)
     alone = members.get("exit_scanner", "none") == "none"
     _need(not (alone and members.get("most_inside")), "most_inside", "needs an exit_scanner")
     return Config(members)

@@ -7,6 +7,7 @@ from micropython import const
 
 SECTOR_BYTES = const(4096)
 HEADER_BYTES = const(64)
+_SEQUENCE_OFFSET = const(8)
 _RELEASE_OFFSET = const(56)
 _EPOCH_MARK = const(0xFE)  # frames: see seal.py
 _EPOCH_FRAME_BYTES = const(35)
@@ -21,7 +22,7 @@ _TAIL_READS = const(8)  # cells touched by a power cut may read as blank once an
 # State of a sector.
 _FREE = const(0)
 UNRELEASED = const(1)
-_RELEASED = const(2)
+RELEASED = const(2)
 DAMAGED = const(3)  # programmed, but its header does not check: goes out once, raw
 _DAMAGED_SENT = const(4)
 _UNUSABLE = const(5)
@@ -109,6 +110,11 @@ class Ring:
             start += n
         return True
 
+    def holds(self, index, sequence):
+        """True while this sector has not been erased for another sequence."""
+        self.flash.readblocks(index, self._sum, _SEQUENCE_OFFSET)
+        return self._sum == sequence.to_bytes(4, "little")
+
     def end(self, index):
         """Offset behind the last programmed byte of a sector; of the head, the append position."""
         if self.sequence and index == self.index(self.sequence) and self.offset < SECTOR_BYTES:
@@ -168,7 +174,7 @@ class Ring:
         for index in range(self.sectors):
             sequence = self._sequence(index)
             if sequence:
-                self.state[index] = UNRELEASED if self._head[_RELEASE_OFFSET] else _RELEASED
+                self.state[index] = UNRELEASED if self._head[_RELEASE_OFFSET] else RELEASED
                 best = max(best, sequence)
             else:
                 # A header alone, cut while it was programmed, is not data; anything behind it is.
@@ -195,7 +201,7 @@ class Ring:
             self.offset = SECTOR_BYTES
             return
         # What is appended behind a release mark would never be sent: it must read blank as often as the tail.
-        opened = self.state[index] != _RELEASED
+        opened = self.state[index] != RELEASED
         for _ in range(_TAIL_READS):
             unmarked = self._sequence(index) and self._head[_RELEASE_OFFSET] == 0xFF
             opened = opened and unmarked and self._blank(index, self.offset)
@@ -225,7 +231,7 @@ class Ring:
                 spare = spare or sequence
             elif state == UNRELEASED and spare:
                 break
-            elif state <= _RELEASED and self.closed(index):
+            elif state <= RELEASED and self.closed(index):
                 return sequence, index
         return spare, self.index(spare)
 
@@ -389,7 +395,7 @@ class Ring:
             return
         # A mark that does not take is no loss: the sector is sent again after the next boot.
         self._write(index, b"\0", _RELEASE_OFFSET)
-        self.state[index] = _RELEASED
+        self.state[index] = RELEASED
 
     def unreleased(self):
         """Number of sectors that hold data the collector has not confirmed."""

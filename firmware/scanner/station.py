@@ -14,6 +14,8 @@ _SILENCE_MS = const(3000)  # no card for so long: the flash gate is open
 # The module pauses 1 s between reads. The beep is over after the first, an erase of 0.4 s may begin until the second.
 _AFTER_VERDICT_MS = const(350)
 _PAUSE_ENDS_MS = const(500)
+_HOLD_TRIES = const(30)  # a module that does not confirm for so long is not waited for
+_HOLD_AGAIN_MS = const(100)
 _LONG_AGO_MS = const(-0x20000000)
 # Share of the journal, in percent, from which on the lamp and a HEALTH record give warning.
 _FILLING = const(80)
@@ -45,7 +47,8 @@ class Station:
         self._readers = ()
         self._shipper = None
         self._supervisor = None
-        self._rssi = None
+        self._links = None
+        self.extras = []  # functions that give more pairs for HEALTH
         self.recorded = asyncio.Event()  # set when there is something to send
         self._cards = cards_
         self._rules = rules
@@ -66,12 +69,12 @@ class Station:
         self._fill = 0  # percent of the journal that takes nothing new
         self._untold = []
 
-    def connect(self, readers, shipper, supervisor, rssi):
-        """The parts whose state the station shows and reports; `rssi()` gives dBm, or None without a link."""
+    def connect(self, readers, shipper, supervisor, links):
+        """The parts whose state the station shows and reports."""
         self._readers = readers
         self._shipper = shipper
         self._supervisor = supervisor
-        self._rssi = rssi
+        self._links = links
 
     # The path of a scan
 
@@ -159,7 +162,7 @@ class Station:
             return
         if self._health_ms is None and not self._clock.known() and now < self._config.health_s * 1000:
             return  # the first one goes when the centre has answered
-        rssi = self._rssi()
+        rssi = self._links.rssi()
         dropped, restarts, failed = self.not_ready, 0, 0
         for reader in self._readers:
             dropped += reader.dropped
@@ -182,8 +185,12 @@ class Station:
         ]
         if len(self._readers) > 1:
             pairs += [(19, self._rules.inside), (20, self._readers[1].state)]
+        if self._links.kind:
+            pairs.append((5, self._links.kind))
         if rssi is not None:
-            pairs += [(5, 1), (6, rssi)]
+            pairs.append((6, rssi))
+        for extra in self.extras:
+            pairs += extra()
         if self._append(records.health(self._plain, 0, now, pairs), journal.TELEMETRY):
             self._health_ms = now
 
@@ -217,6 +224,26 @@ class Station:
             self._shipper.new_epoch(epoch)
             old.zero()
         return epoch
+
+    # What stops the CPU for others' sake
+
+    def silence_ms(self):
+        """How long ago the last card was answered."""
+        return self._clock.uptime_ms() - self._scanned_ms
+
+    async def hold(self, work):
+        """Wait for `work()`, which stops the CPU a third of a second at a time, while no module reads."""
+        for _ in range(_HOLD_TRIES):
+            if not self._reading():
+                break
+            try:
+                if all(await asyncio.gather(*[reader.stop() for reader in self._readers])):
+                    await work()
+                    return
+            finally:
+                await asyncio.gather(*[reader.go() for reader in self._readers])
+            await asyncio.sleep_ms(_HOLD_AGAIN_MS)
+        await work()
 
     # Chores
 

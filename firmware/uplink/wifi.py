@@ -1,58 +1,67 @@
-"""Wi-Fi as a client: the networks of config in order, and an interface that is cycled when calling alone does not help."""
+"""One Wi-Fi network as a link: joined with the interface cycled, for calling alone does not always bring it back."""
 
 import asyncio
 
 from micropython import const
 
 _JOIN_MS = const(15000)
-_LOOK_MS = const(2000)
-_REST_MS = const(5000)
+_LOOK_MS = const(500)
+_OFF_MS = const(1000)
 
 
 class Wifi:
-    """`wlan` is the station interface, already active; `networks` a list of {"ssid", "password"}."""
+    """`wlan` is the station interface, `network` one {"ssid", "password", "static"} of config. A hidden network is joined
+    like any other: the chip asks for it by its name."""
 
-    def __init__(self, wlan, networks):
+    kind = 1  # as HEALTH has it
+
+    def __init__(self, wlan, network):
+        self.metered = network.get("metered", False)
         self._wlan = wlan
-        self._networks = networks
+        self._network = network
+        self._used = False
 
     def up(self):
         return self._wlan.isconnected()
 
     def rssi(self):
-        """Signal in dBm, or None without a link."""
-        if not self.up():
-            return None
+        """Signal in dBm, or None."""
         try:
             return self._wlan.status("rssi")
         except (OSError, ValueError):
             return None
 
-    async def _join(self, network, pulse):
+    def server(self):
+        """Address of the network's DNS server."""
+        return self._wlan.ifconfig()[3]
+
+    async def open(self, pulse):
         """True when the network took us within _JOIN_MS."""
+        wlan = self._wlan
         try:
-            self._wlan.connect(network["ssid"], network.get("password") or None)
-        except OSError:
+            if self._used:
+                wlan.active(False)
+                await asyncio.sleep_ms(_OFF_MS)
+            self._used = True
+            wlan.active(True)
+            wlan.disconnect()
+            static = self._network.get("static")
+            if static:
+                wlan.ifconfig(tuple(static))
+            elif wlan.ifconfig()[0] != "0.0.0.0":
+                wlan.ifconfig("dhcp")  # after a static network; where DHCP runs already this is an error
+            wlan.connect(self._network["ssid"], self._network.get("password") or None)
+        except (OSError, RuntimeError):
             return False
-        for _ in range(_JOIN_MS // 500):
-            await asyncio.sleep_ms(500)
+        for _ in range(_JOIN_MS // _LOOK_MS):
+            await asyncio.sleep_ms(_LOOK_MS)
             pulse()
             if self.up():
                 return True
-        self._wlan.disconnect()
         return False
 
-    async def run(self, pulse):
-        """Keep a link up for ever."""
-        while True:
-            pulse()
-            if self.up() or not self._networks:
-                await asyncio.sleep_ms(_LOOK_MS)
-                continue
-            for network in self._networks:
-                if await self._join(network, pulse):
-                    break
-            else:
-                self._wlan.active(False)
-                await asyncio.sleep_ms(_REST_MS)
-                self._wlan.active(True)
+    async def close(self, heard):
+        try:
+            self._wlan.disconnect()
+        except (OSError, RuntimeError):
+            pass  # the interface is off

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from host_tools.bench import busy, figures, journal, lists, runs, storage
+from host_tools.bench import busy, figures, journal, lists, runs, storage, uplink
 from host_tools.bench.figures import ROOT, Figure, Firmware, as_json
 from host_tools.bench.table import table
 from host_tools.errors import EXIT_ENVIRONMENT, EXIT_OK
@@ -33,6 +33,7 @@ def measure() -> tuple[list[Figure], list[str]]:
         ("busy", lambda: busy.busy(found)),
         ("wear", runs.wear),
         ("storage", storage.storage),
+        ("uplink", uplink.uplink),
     ]
     for name, part in parts:
         try:

@@ -17,6 +17,8 @@ else:
     import tomli as tomllib
 
 BOARDS_DIR = Path(__file__).resolve().parents[2] / "hardware" / "boards"
+# Boards that only the simulator has: not among board_names(), and nobody has wired one.
+VIRTUAL_DIR = Path(__file__).resolve().parents[1] / "simulator" / "boards"
 
 _OUT, _IN, _SWITCH, _UART = Kind.OUTPUT, Kind.INPUT, Kind.SWITCH, Kind.UART
 
@@ -77,13 +79,14 @@ def board_names() -> list[str]:
 
 
 def load_board(name: str) -> Board:
-    """The board described in hardware/boards/<name>.toml; UserError if there is none or it does not check."""
-    if name not in board_names():
+    """The board described in hardware/boards/<name>.toml, or a virtual one; UserError if there is none or it does not check."""
+    virtual = VIRTUAL_DIR / f"{name}.toml"
+    if name not in board_names() and virtual not in VIRTUAL_DIR.glob("*.toml"):
         raise UserError(
             say(f"không có bo mạch '{name}'", f"no board '{name}'"),
             hint=say("có: ", "there is: ") + ", ".join(board_names()),
         )
-    path = BOARDS_DIR / f"{name}.toml"
+    path = BOARDS_DIR / f"{name}.toml" if name in board_names() else virtual
     return parse_board(path.read_text(encoding="utf-8"), name)
 
 
@@ -213,13 +216,14 @@ def parse_board(text: str, name: str) -> Board:
     return Board(name=name, chip=chip, parts=parts, constants=constants, pinout=pinout)
 
 
-def board_source(board: Board) -> str:
-    """The text of firmware/board.py: constants only."""
+def board_source(board: Board, built_s: int = 0) -> str:
+    """The text of firmware/board.py: constants only. `built_s` is when, UTC since 1970: no clock is right that says less."""
     lines = [
         f'"""Pins and parts of the board {board.name}; made from hardware/boards/{board.name}.toml, not by hand."""',
         "",
         f'NAME = "{board.name}"',
         f'CHIP = "{board.chip}"',
+        f"BUILT_S = {built_s}",
     ]
     lines += [f"{name} = {value}" for name, value in board.constants.items()]
     return "\n".join(lines) + "\n"

@@ -21,14 +21,14 @@ OPTIMISATION = 3
 _COMPILE_TIMEOUT_S = 60
 
 
-def compile_bundle(firmware_dir: Path, board: str) -> dict[str, bytes]:
+def compile_bundle(firmware_dir: Path, board: str, built_s: int = 0) -> dict[str, bytes]:
     """Every file of the board's file system (path with "/" -> bytes), sorted by path, config.json apart.
 
-    board.py is made from the board's description, whatever stands in `firmware_dir`. UserError when a module
+    board.py is made from the board's description and `built_s`, whatever stands in `firmware_dir`. UserError when a module
     does not compile, main.py is missing, or a name cannot be imported.
     """
     sources = firmware_sources(firmware_dir)
-    sources[BOARD_MODULE] = board_source(load_board(board)).encode()
+    sources[BOARD_MODULE] = board_source(load_board(board), built_s).encode()
     bundle: dict[str, bytes] = {}
     for path, source in shorten(sources, ENTRY).items():
         if path == ENTRY:

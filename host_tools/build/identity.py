@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import stat
 import struct
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from zlib import crc32
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from host_tools.errors import UserError
 from host_tools.text import say
@@ -21,14 +26,18 @@ PARTITION_BYTES = 2 * SECTOR_BYTES
 _HEADER = struct.Struct("<4sIH")  # magic, counter, length of the JSON
 _CRC = struct.Struct("<I")
 _HEX_MEMBERS = {"device_id": 8, "device_key": 32, "collector_public": 32, "list_key": 32}
-_MEMBERS = (*_HEX_MEMBERS, "collector_url", "last_command")
+_MEMBERS = (*_HEX_MEMBERS, "collector_url", "last_command", "collector_ca")
+_OPTIONAL = ("last_command", "collector_ca")
+# What a sector takes beside the other members.
+CA_MAX_BYTES = 2400
 _LAST_COMMAND_LIMIT = 1 << 63
 _URL_MAX_CHARS = 200
 
 
 @dataclass(frozen=True)
 class Identity:
-    """One board's identity: `device_id` 8 bytes, keys 32 bytes each, the collector's address, the last command's id."""
+    """One board's identity: `device_id` 8 bytes, keys 32 bytes each, the collector's address, the last command's id, and
+    whom to believe that it is the collector: `collector_ca`, DER certificates one behind the other, needed for https."""
 
     device_id: bytes
     device_key: bytes
@@ -36,6 +45,7 @@ class Identity:
     collector_url: str
     list_key: bytes
     last_command: int = 0
+    collector_ca: bytes = b""
 
     def __repr__(self) -> str:
         """Never shows a key: what is printed ends up in logs."""
@@ -52,6 +62,8 @@ def to_json(identity: Identity) -> dict[str, Any]:
         "list_key": identity.list_key.hex(),
         "last_command": identity.last_command,
     }
+    if identity.collector_ca:
+        members["collector_ca"] = base64.b64encode(identity.collector_ca).decode()
     from_json(members)
     return members
 
@@ -64,7 +76,7 @@ def from_json(members: Any) -> Identity:
         if name not in _MEMBERS:
             raise _bad(f"không biết thành phần {name!r}", f"unknown member {name!r}")
     for name in _MEMBERS:
-        if name not in members and name != "last_command":
+        if name not in members and name not in _OPTIONAL:
             raise _bad(f"thiếu '{name}'", f"'{name}' is missing")
     values = {name: _hex(name, members[name], size) for name, size in _HEX_MEMBERS.items()}
     last_command = members.get("last_command", 0)
@@ -72,7 +84,63 @@ def from_json(members: Any) -> Identity:
         raise _bad("'last_command' phải là số nguyên", "'last_command' must be an integer")
     if not 0 <= last_command < _LAST_COMMAND_LIMIT:
         raise _bad("'last_command' ngoài khoảng", "'last_command' is out of range")
-    return Identity(collector_url=_url(members["collector_url"]), last_command=last_command, **values)
+    authority = _authority(members.get("collector_ca", ""))
+    url = _url(members["collector_url"])
+    return Identity(collector_url=url, last_command=last_command, collector_ca=authority, **values)
+
+
+def needs_plain_http(identity: Identity) -> bool:
+    """True where the firmware refuses the collector's address unless config says `plain_http`: what is sent there is sealed,
+    but anybody on the way sees who talks with whom, and may keep it from arriving."""
+    parts = urlsplit(identity.collector_url)
+    host = parts.hostname or ""
+    return parts.scheme == "http" and host != "localhost" and not host.startswith("127.")
+
+
+def check_transport(identity: Identity, config: Any, bundle: bytes) -> None:
+    """UserError when a board with this identity and config, and `bundle` for its ca.der, would send nothing."""
+    if needs_plain_http(identity) and not (isinstance(config, dict) and config.get("plain_http") is True):
+        raise UserError(
+            say("'collector_url' là http không mã hoá", "'collector_url' is plain http"),
+            hint=say(
+                'dùng https, hoặc ghi "plain_http": true trong cấu hình',
+                'take https, or put "plain_http": true into the config',
+            ),
+        )
+    if identity.collector_url.startswith("https:") and not (identity.collector_ca or bundle):
+        raise UserError(
+            say("https cần chứng chỉ của nơi cấp", "https takes the certificate of an authority"),
+            hint=say("--ca ca.pem, hoặc 'collector_ca' trong tệp danh tính", "--ca ca.pem, or 'collector_ca' in the identity"),
+        )
+
+
+def load_authority(path: Path) -> bytes:
+    """The certificates in a file (PEM, or DER one behind the other), as DER one behind the other; UserError names the file
+    when they are none, or one has expired."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            say(f"không đọc được {path}: {error.strerror}", f"cannot read {path}: {error.strerror}"),
+            hint=say("xem lại đường dẫn của --ca", "check the path given to --ca"),
+        ) from None
+    try:
+        found = x509.load_pem_x509_certificates(data) if b"-----BEGIN" in data else certificates(data)
+    except ValueError:
+        found = []
+    if not found:
+        raise UserError(
+            say(f"{path}: không có chứng chỉ nào", f"{path}: no certificate in it"),
+            hint=say("cần tệp PEM hoặc DER của nơi cấp", "it takes the authority's PEM or DER file"),
+        )
+    for certificate in found:
+        if certificate.not_valid_after_utc < datetime.now(timezone.utc):
+            name = certificate.subject.rfc4514_string()
+            raise UserError(
+                say(f"{path}: chứng chỉ đã hết hạn: {name}", f"{path}: a certificate has expired: {name}"),
+                hint=say("lấy bản mới của nơi cấp", "get the authority's new one"),
+            )
+    return b"".join(certificate.public_bytes(serialization.Encoding.DER) for certificate in found)
 
 
 def encode_copy(identity: Identity, counter: int) -> bytes:
@@ -152,9 +220,41 @@ def _hex(name: str, value: Any, size: int) -> bytes:
     return raw
 
 
+def _authority(value: Any) -> bytes:
+    """DER certificates in base64."""
+    wrong = _bad(
+        "'collector_ca' phải là chứng chỉ DER viết bằng base64", "'collector_ca' must be DER certificates in base64"
+    )
+    if not isinstance(value, str):
+        raise wrong
+    try:
+        bundle = base64.b64decode(value, validate=True)
+        certificates(bundle)
+    except ValueError:
+        raise wrong from None
+    if len(bundle) > CA_MAX_BYTES:
+        raise _bad(
+            f"'collector_ca' dài {len(bundle)} byte, nhiều nhất {CA_MAX_BYTES}",
+            f"'collector_ca' is {len(bundle)} bytes, at most {CA_MAX_BYTES}",
+        )
+    return bundle
+
+
+def certificates(bundle: bytes) -> list[x509.Certificate]:
+    """The DER certificates that stand one behind the other; ValueError where one does not parse."""
+    found, at = [], 0
+    while at < len(bundle):
+        size = 4 + int.from_bytes(bundle[at + 2 : at + 4], "big")
+        if bundle[at : at + 2] != b"\x30\x82":  # each is between 256 and 65,535 bytes long
+            raise ValueError("not DER")
+        found.append(x509.load_der_x509_certificate(bundle[at : at + size]))
+        at += size
+    return found
+
+
 def _url(value: Any) -> str:
     wrong = _bad(
-        "'collector_url' phải như http://máy:cổng", "'collector_url' must look like http://host:port"
+        "'collector_url' phải như https://máy:cổng", "'collector_url' must look like https://host:port"
     )
     if not isinstance(value, str) or not value.isascii() or not value.isprintable() or " " in value:
         raise wrong
@@ -163,8 +263,8 @@ def _url(value: Any) -> str:
         host, _port = parts.hostname, parts.port  # `.port` raises when it is not a number up to 65535
     except ValueError:
         raise wrong from None
-    # The firmware speaks plain HTTP to a name or an IPv4 address: what it cannot reach is refused here, not at the door.
-    spoken = parts.scheme == "http" and host and ":" not in host and parts.username is None
+    # The firmware speaks HTTP to a name or an IPv4 address: what it cannot reach is refused here, not at the door.
+    spoken = parts.scheme in ("http", "https") and host and ":" not in host and parts.username is None
     if not spoken or parts.path or parts.query or parts.fragment or len(value) > _URL_MAX_CHARS:
         raise wrong
     return value
@@ -174,7 +274,7 @@ def _bad(vi: str, en: str) -> UserError:
     return UserError(
         say(f"danh tính: {vi}", f"identity: {en}"),
         hint=say(
-            "cần device_id, device_key, collector_public, collector_url, list_key (last_command)",
-            "it needs device_id, device_key, collector_public, collector_url, list_key (last_command)",
+            "cần device_id, device_key, collector_public, collector_url, list_key (last_command, collector_ca)",
+            "it needs device_id, device_key, collector_public, collector_url, list_key (last_command, collector_ca)",
         ),
     )

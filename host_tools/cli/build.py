@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from host_tools.text import say
 SUMMARY = ("tạo ảnh flash cho một bo mạch", "make the flash image of one board")
 EXAMPLE = "chot build --board esp32-devkitc --config config.json --identity identity.json --output flash.bin"
 
+DAY_S = 86_400
 _MAX_LISTS_BYTES = 16 << 20
 _FIRMWARE_DIR = Path(__file__).resolve().parents[2] / "firmware"
 
@@ -36,6 +39,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=say("danh tính, JSON, quyền 0600", "identity, JSON, mode 0600"),
     )
     parser.add_argument(
+        "--ca",
+        type=Path,
+        metavar="FILE",
+        help=say(
+            "nơi cấp chứng chỉ mà bo mạch tin khi dùng https (PEM hay DER)",
+            "whose certificates the board believes under https (PEM or DER)",
+        ),
+    )
+    parser.add_argument(
         "--lists", type=Path, metavar="FILE", help=say("danh sách thẻ, do 'chot lists' tạo", "a file made by 'chot lists'")
     )
     parser.add_argument("--output", type=Path, required=True, help=say("tệp ảnh sẽ ghi", "the image file to write"))
@@ -48,7 +60,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build, write, and say what takes how much room."""
     from host_tools.build.bundle import compile_bundle
-    from host_tools.build.identity import load_identity
+    from host_tools.build.identity import CA_MAX_BYTES, check_transport, load_authority, load_identity
     from host_tools.build.image import assemble, used_bytes
     from host_tools.build.partitions import MIB, partition_map
     from host_tools.build.settings import check_config, check_parts
@@ -56,8 +68,15 @@ def run(args: argparse.Namespace) -> int:
     config = _load_json(args.config)
     identity = load_identity(args.identity)
     lists = None if args.lists is None else _read_lists(args.lists)
-    bundle = compile_bundle(args.firmware, args.board)
+    bundle = compile_bundle(args.firmware, args.board, int(time.time()) // DAY_S * DAY_S)
     check_config(args.firmware, config)
+    authority = load_authority(args.ca) if args.ca else b""
+    if authority and len(authority) <= CA_MAX_BYTES:
+        identity = dataclasses.replace(identity, collector_ca=authority)
+    elif authority:
+        identity = dataclasses.replace(identity, collector_ca=b"")
+        bundle["ca.der"] = authority
+    check_transport(identity, config, authority)
     image = assemble(bundle, config, identity, args.flash_size * MIB, lists)
     check_parts(config, args.board, lists)
     replace_private(args.output, image)

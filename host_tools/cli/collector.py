@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import ssl
 import threading
 import time
 from contextlib import closing
@@ -66,6 +67,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     run_it = command("run", "chạy máy chủ", "run the server", _run)
     run_it.add_argument("--host", default="127.0.0.1", help=say("địa chỉ (mặc định 127.0.0.1)", "default 127.0.0.1"))
     run_it.add_argument("--port", type=int, default=DEFAULT_PORT, help=say("cổng (mặc định 8080)", "default 8080"))
+
+    shown = say("chứng chỉ PEM để nói https (cùng --tls-key)", "certificate chain, PEM, to speak https (with --tls-key)")
+    run_it.add_argument("--tls-cert", type=Path, metavar="FILE", help=shown)
+    run_it.add_argument("--tls-key", type=Path, metavar="FILE", help=say("khoá riêng PEM của nó", "its private key, PEM"))
 
     add = command("add-device", "thêm một thiết bị", "add a board", _add_device)
     identity = say("tệp identity JSON của thiết bị", "the board's identity JSON file")
@@ -147,12 +152,14 @@ def _run(args: argparse.Namespace) -> int:
     database = _database(args.directory)
     vault.wrapping_key(database, make=False)
     keys = vault.private_keys(args.directory)
-    server = CollectorServer(database, keys, clock_ms=_now_ms, host=args.host, port=args.port)
+    tls = _tls(args.tls_cert, args.tls_key)
+    server = CollectorServer(database, keys, clock_ms=_now_ms, host=args.host, port=args.port, tls=tls)
     port = server.start()
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: stop.set())
-    print(say(f"trang theo dõi: http://{args.host}:{port}/", f"page: http://{args.host}:{port}/"), flush=True)
+    page = f"{'https' if tls else 'http'}://{args.host}:{port}/"
+    print(say(f"trang theo dõi: {page}", f"page: {page}"), flush=True)
     if args.host not in ("127.0.0.1", "::1", "localhost"):
         warning = (
             "trang này ai vào được mạng cũng xem được: đặt sau một proxy có TLS và đăng nhập",
@@ -162,6 +169,29 @@ def _run(args: argparse.Namespace) -> int:
     stop.wait()
     server.stop()
     return EXIT_OK
+
+
+def _tls(certificate: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    """TLS with what these files hold, None without them; UserError when they do not serve."""
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise UserError(
+            say("--tls-cert và --tls-key đi cùng nhau", "--tls-cert and --tls-key go together"),
+            hint=say("chứng chỉ và khoá riêng, dạng PEM", "the certificate and its private key, as PEM files"),
+            exit_code=EXIT_USAGE,
+        )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # the ESP32's mbedTLS has no 1.3
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: b"")
+    except (OSError, ssl.SSLError) as error:
+        why = str(error) if isinstance(error, ssl.SSLError) else reason(error)
+        raise UserError(
+            say(f"{certificate}, {key}: không dùng được: {why}", f"{certificate}, {key}: no use for TLS: {why}"),
+            hint=say("cần chứng chỉ PEM và đúng khoá của nó", "it takes a PEM certificate and the key that belongs to it"),
+        ) from None
+    return context
 
 
 def _identity(path: Path, privates: tuple[bytes, ...]) -> tuple[bytes, bytes]:

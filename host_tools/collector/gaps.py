@@ -31,6 +31,8 @@ UNUSABLE = "unusable"  # the number of a sector that would not take anything: no
 DAMAGED = "damaged"  # a number lost with a damaged sector, whose bytes are in quarantine
 UNKNOWN = "not received"
 
+Shape = tuple[int, int, int]  # generation, first position missing, the one where what was received goes on
+
 # How far on a board must be to have overwritten a sector: the smallest ring, which erases one sector ahead.
 ROUND_SECTORS = min(find(partitions, "journal").size for partitions in PARTITION_MAPS.values()) // SECTOR_BYTES - 1
 # So many sectors cannot be filled in less: a module reads a card a second, a sector takes 44 cards of the longest kind.
@@ -324,6 +326,16 @@ class _Judge:
             said = self._journal.health(public, HEALTH_LOST)
             by_boot[boot] = max(by_boot.get(boot, 0), said)
         return sum(by_boot.values())
+
+
+def shape(store: Store, device_id: bytes) -> tuple[tuple[Shape, ...], tuple[Shape, ...]]:
+    """Which positions a board's journal lacks, without a word of why; apart from them the ends of sectors, most of which
+    never held anything."""
+    journal = _Journal(store, device_id)
+    lacks = list(_lacks(journal.spans))
+    inner = tuple((lack.generation, lack.start, lack.stop) for lack in lacks if not _only_an_end(lack))
+    ends = tuple((lack.generation, lack.start, lack.stop) for lack in lacks if _only_an_end(lack))
+    return inner, ends
 
 
 def missing(store: Store, device_id: bytes) -> Missing:

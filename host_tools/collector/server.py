@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import ssl
 import threading
 import time
 from collections import OrderedDict
@@ -20,6 +21,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from host_tools.collector.doorman import Doorman
 from host_tools.collector.opening import Opened, heard, open_request, whole
 from host_tools.collector.page import PAGE
+from host_tools.collector.resend import ASKED, Resends, detail
 from host_tools.collector.state import StateView
 from host_tools.collector.store import REFUSED_EPOCH, UNKNOWN_COLLECTOR_KEY, Store
 from host_tools.collector.trouble import reason
@@ -42,6 +44,8 @@ BODY_TIMEOUT_S = 90.0
 # How long a refused sender may go on sending before it is cut off, so that it can read why.
 LINGERING_S = 0.5
 SHUTDOWN_S = 2.0
+# An ESP32 needs a second for its part of a handshake, and waits for a pause of the door in between.
+HANDSHAKE_S = 30.0
 # How often the log says how many bodies broke off.
 BROKEN_OFF_EVERY_S = 3600.0
 REMEMBERED_DEVICES = 1024
@@ -73,6 +77,7 @@ class _Intake:
 
     def __init__(self, database: Path, private_keys: Sequence[bytes]) -> None:
         self._store = Store(database)
+        self._resends = Resends(self._store)
         self._privates = {collector_key_id(collector_public(private)): private for private in private_keys}
         self._rings: OrderedDict[tuple[bytes, bytes], KeyRing] = OrderedDict()
 
@@ -112,6 +117,15 @@ class _Intake:
         return _Taken(request, opened, reply_key, None)
 
 
+    def wanted(self, request: Request) -> tuple[int, int] | None:
+        """From where on (generation, sequence) a board is to send again, after its request has been stored."""
+        try:
+            return self._resends.wanted(request)
+        except Exception:  # a fault of ours must not keep a board from its answer
+            log.exception("board %s: what it lacks cannot be told", request.device_id.hex())
+            return None
+
+
 async def _read_body(request: web.Request) -> bytes | None:
     """The body, None if it is larger than a request may be (then the rest is left unread); raises TimeoutError."""
     if request.content_length is not None and request.content_length > MAX_REQUEST_BYTES:
@@ -126,7 +140,7 @@ async def _read_body(request: web.Request) -> bytes | None:
 
 class CollectorServer:
     """A collector in a thread of its own: `start` binds and returns the port, `stop` ends it. `private_keys` are the
-    collector's private keys, the one in use first; `clock_ms` gives UTC in ms."""
+    collector's private keys, the one in use first; `clock_ms` gives UTC in ms; with `tls` it speaks https alone."""
 
     def __init__(
         self,
@@ -136,8 +150,10 @@ class CollectorServer:
         clock_ms: Callable[[], int],
         host: str = "127.0.0.1",
         port: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._database = Path(db)
+        self._tls = tls
         self._private_keys = list(private_keys)
         self._clock_ms = clock_ms
         self._host = host
@@ -231,7 +247,13 @@ class CollectorServer:
         ending.push_async_callback(runner.cleanup)
         await runner.setup()
         assert runner.server is not None
-        listening = await loop.create_server(doorman.protocols(runner.server), self._host, self._port)
+        listening = await loop.create_server(
+            doorman.protocols(runner.server),
+            self._host,
+            self._port,
+            ssl=self._tls,
+            ssl_handshake_timeout=None if self._tls is None else HANDSHAKE_S,
+        )
         self._port = listening.sockets[0].getsockname()[1]
         self._started.set()
         await stopping.wait()
@@ -271,7 +293,12 @@ class CollectorServer:
             return _refuse(503)
         if taken.reply_key is None:
             return _refuse(409)
-        reply = {"stored": taken.request.piece_count, "now": self._clock_ms()}
+        reply: dict[str, object] = {"stored": taken.request.piece_count}
+        again = await loop.run_in_executor(self._intake_thread, self._intake.wanted, taken.request)
+        if again is not None:
+            reply["resend"] = {"generation": again[0], "sequence": again[1]}
+            self._writer.put(device_id, Opened(), Opened(), received_ms, (ASKED, detail(*again)))
+        reply["now"] = self._clock_ms()
         return web.Response(body=build_reply(taken.request.nonce, reply, taken.reply_key), content_type=CONTENT_TYPE)
 
     async def _show_state(self, request: web.Request) -> web.Response:

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from host_tools.simulator.board import _ops
-from host_tools.simulator.costs import BOOT_US, CONSOLE_US, HANG_S, RESET_US
+from host_tools.simulator.clock_chip import NO_DEVICE, Bus
+from host_tools.simulator.costs import BOOT_US, CONSOLE_US, HANG_S, RESET_US, SCAN_US
 from host_tools.simulator.flash import Flash, PlannedCut
 from host_tools.simulator.keeping import Keeping
 from host_tools.simulator.kernel import FOREVER_US, Event, Kernel
 from host_tools.simulator.links import Link
+from host_tools.simulator.routes import Routes
 from host_tools.simulator.runtime import Runtime
 from host_tools.simulator.uart import UartLine
 from host_tools.simulator.wire import Died, Hung, Wire
@@ -50,7 +52,9 @@ class VirtualBoard:
         self._console_path = console
         self._console = os.open(console, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         self.uarts: dict[int, UartLine] = {}
-        self.link: Link | None = None
+        self.link: Link | Routes | None = None
+        self.bus: Bus | None = None
+        self.access_points_seen: Callable[[], list[tuple[str, int]]] = list
         self.on_pin: Callable[[int, int, int], None] = lambda pin, level, at_us: None
         self.on_pwm: Callable[[int, int, int, int], None] = lambda pin, hz, duty, at_us: None
         self.on_boot: Callable[[int], None] = lambda cause: None
@@ -324,6 +328,8 @@ class VirtualBoard:
         elif op == _ops.OP_NVS_GET:
             value = self._keeping.nvs(payload)
             self._resume_at(at_us, value=int(value is not None), payload=value or b"")
+        elif op == _ops.OP_I2C:
+            self._later(at_us, lambda: self._bus_request(payload))
         elif self.link is not None:
             self._arm_watchdog()
             self._later(at_us, lambda: self._link_request(op, payload))
@@ -345,20 +351,39 @@ class VirtualBoard:
         if self.state == BUSY:
             self.state = ENDED
 
+    def _bus_request(self, payload: bytes) -> None:
+        """A transfer over I2C stops Python until it is done."""
+        if self.state == BUSY:
+            taken_us, code, data = (0, NO_DEVICE, b"") if self.bus is None else self.bus.transfer(payload)
+            self._resume_at(self._kernel.now_us + taken_us, value=code, payload=data)
+
     def _link_request(self, op: int, payload: bytes) -> None:
         link = self.link
         if link is None or self.state != BUSY:
             return
         now_us = self._kernel.now_us
         if op == _ops.OP_RESOLVE:
-            blocked_us, code, address = link.resolve(payload.decode(errors="replace"))
-            self._resume_at(now_us + blocked_us, value=code, payload=address.encode())
+            blocked_us, code, found = link.resolve(payload.decode(errors="replace"))
+            self._resume_at(now_us + blocked_us, value=code, payload=found.encode())
         elif op == _ops.OP_CONNECT:
             ident, port = struct.unpack_from("<BH", payload)
-            self._resume_at(now_us, value=link.connect(ident, port))
+            address = payload[3:].decode(errors="replace")
+            self._resume_at(now_us, value=link.connect(ident, port, address))
+        elif op == _ops.OP_WLAN_SCAN:
+            seen = [(ssid.encode(), rssi_dbm) for ssid, rssi_dbm in self.access_points_seen()]
+            data = b"".join(struct.pack("<Bb", len(ssid), rssi_dbm) + ssid for ssid, rssi_dbm in seen)
+            self._resume_at(now_us + SCAN_US, payload=data)
         elif op == _ops.OP_RECEIVE:
             ident, count = struct.unpack("<BI", payload)
             self._resume_at(now_us, payload=link.receive(ident, count))
+        elif op == _ops.OP_SEND_TO:
+            ident, port, size = struct.unpack_from("<BHB", payload)
+            host = payload[4 : 4 + size].decode(errors="replace")
+            self._resume_at(now_us, value=link.send_to(ident, host, port, payload[4 + size :]))
+        elif op == _ops.OP_RECEIVE_FROM:
+            host, port, datagram = link.receive_from(payload[0])
+            sender = struct.pack("<HB", port, len(host)) + host.encode()
+            self._resume_at(now_us, payload=sender + datagram)
 
     def _flash(self, op: int, payload: bytes) -> None:
         """A program or an erase stops the whole CPU until it is done."""

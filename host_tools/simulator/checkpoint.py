@@ -25,6 +25,8 @@ from host_tools.simulator.scenario import BoardPlan
 from host_tools.simulator.signals import Signal, SignalDecoder
 from host_tools.simulator.ssi_module import SsiModule
 from host_tools.simulator.uart import UartLine
+from host_tools.simulator.ways import Ways
+from host_tools.simulator.wifi import AccessPoint
 
 MODULES: dict[str, type[ScanModule] | type[SsiModule] | type[LineModule]] = {
     "grow": ScanModule,
@@ -102,7 +104,7 @@ class Reader:
 
 
 class Checkpoint:
-    """A door; `picture_decode` reads pictures for its module, `link` is made by the world and goes to the collector."""
+    """A door. `make_link` is the world's: it makes links to the collector (ways.py); `clock_ms` is UTC."""
 
     def __init__(
         self,
@@ -113,8 +115,10 @@ class Checkpoint:
         image: bytes,
         keys: Keys,
         album: Album,
-        link: Callable[[Callable[..., None]], Link],
+        make_link: Callable[..., Link],
         *,
+        clock_ms: Callable[[], int],
+        access_points: list[AccessPoint],
         seed: str,
         timing: str,
     ) -> None:
@@ -143,7 +147,9 @@ class Checkpoint:
         )
         board = self.board
         pins = load_board(plan.hardware).constants
-        self.link = board.link = link(board.notify)
+        make = functools.partial(make_link, board.notify)
+        self.ways = Ways(board, kernel, plan, pins, access_points, make, clock_ms, seed)
+        self.link = self.ways.wifi
         self.readers: list[Reader] = []
         for number, options in enumerate((plan.module, plan.exit_module)):
             if options is not None:
@@ -151,7 +157,7 @@ class Checkpoint:
         self.log = Log()
         lamp = (pins["LAMP_RED"], pins["LAMP_GREEN"], pins["LAMP_BLUE"])
         self.signals = SignalDecoder(self._signalled, lamp, pins["BUZZER_PIN"])
-        board.on_pin = self.signals.pin
+        board.on_pin = self._pin
         board.on_pwm = self.signals.pwm
         board.on_boot = self._booted
         board.on_down = self._down
@@ -202,6 +208,7 @@ class Checkpoint:
         """Board and module get their supply."""
         if self.board.state == OFF:
             self.on_since_us = self._kernel.now_us
+            self.ways.supply(True)
             self.board.power_on()
             for reader in self.readers:
                 reader.module.power_on()
@@ -215,7 +222,12 @@ class Checkpoint:
         self.log.downs[-1].torn = torn
         for reader in self.readers:
             reader.module.power_off()
+        self.ways.supply(False)
         self._kernel.after(off_us, self.power_on)
+
+    def _pin(self, pin: int, level: int, at_us: int) -> None:
+        self.signals.pin(pin, level, at_us)
+        self.ways.pin(pin, level, at_us)
 
     def _booted(self, cause: int) -> None:
         self.signals.boot = self.board.boots
@@ -302,9 +314,7 @@ class Checkpoint:
             },
             "uart_dropped_bytes": sum(reader.line.dropped_bytes for reader in self.readers),
             "uart_overflows": sum(reader.line.overflows for reader in self.readers),
-            "requests": self.link.requests,
-            "forged": self.link.forged,
-            "associations": self.link.station.associations,
+            **self.ways.figures(),
             "heap_high_water_bytes": self.board.heap_high_water_bytes,
             "module_saves": sum(reader.module.saves for reader in self.readers),
         }

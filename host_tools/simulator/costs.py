@@ -8,6 +8,8 @@ RESET_US = 5_000
 ASSOCIATE_US = 1_600_000
 # The station notices a vanished access point by missing beacons.
 BEACON_TIMEOUT_US = 6_000_000
+# A scan of all channels; it blocks.
+SCAN_US = 2_200_000
 # The IDF tries again on its own after a failed or lost association.
 RECONNECT_US = 2_500_000
 # Answer of a DNS server; and how long lwIP blocks when none answers.

@@ -16,9 +16,14 @@ from host_tools.build.cardlist import parse_card
 from host_tools.cards.people import KINDS
 from host_tools.cards.pictures import MEDIA
 from host_tools.errors import UserError
+from host_tools.simulator.clock_chip import ClockChipOptions
+from host_tools.simulator.far_end import CERTIFICATES, REPLIES
 from host_tools.simulator.links import LinkOptions
+from host_tools.simulator.modem import KINDS as MODEM_KINDS
+from host_tools.simulator.modem import ModemOptions
 from host_tools.simulator.runtime import BOARD_HEAP
 from host_tools.simulator.scan_module import ModuleOptions
+from host_tools.simulator.wifi import AccessPoint
 from host_tools.text import say
 
 if sys.version_info >= (3, 11):
@@ -29,11 +34,16 @@ else:
 # Faults that last (`for_ms`, 0: to the end) and faults that happen once.
 LASTING = (
     "wifi_down", "black_hole", "dns_down", "portal", "forged", "collector_down", "collector_restart", "module_cut_off",
+    "wifi_dead", "mobile_dead", "mobile_denied", "ntp_down", "dns_poisoned", "first_collector_down",
+    *(f"replies_{name}" for name in REPLIES), *(f"certificate_{name}" for name in CERTIFICATES),
 )  # fmt: skip
 MOMENTARY = (
     "power_cut", "power_cut_in_program", "kills", "module_reboot", "module_factory", "module_babble", "uart_bytes", "noise",
-    "ctrl_c",
+    "ctrl_c", "board_reset", "modem_brown_out",
 )  # fmt: skip
+# An address of the board itself, for which plain HTTP needs no word of config; the links lead it to the collector.
+COLLECTOR_URL = "http://127.0.0.1:8080"
+REGISTRATIONS = ("home", "roaming", "searching", "denied")
 FLASH_MIB = (4, 16)
 MODULE_KINDS = ("grow", "ssi", "newland", "line")
 
@@ -58,6 +68,11 @@ class BoardPlan:
     module: ModuleOptions = field(default_factory=ModuleOptions)
     exit_module: ModuleOptions | None = None  # a second one, at the way out
     link: LinkOptions = field(default_factory=LinkOptions)
+    collector_url: str = COLLECTOR_URL
+    access_points: list[AccessPoint] = field(default_factory=list)  # none: the first network of config
+    modem: ModemOptions | None = None
+    mobile: LinkOptions = field(default_factory=lambda: LinkOptions(latency_ms=50, bandwidth_kbit_s=1000))
+    clock_chip: ClockChipOptions | None = None
     hardware: str = "esp32-devkitc"
     power_on_ms: int = 0
     drift_ppm: int = 0
@@ -123,6 +138,7 @@ class Fault:
     to_ms: int = 0
     aimed: bool = False  # kills: every other one waits for the next flash operation and lands inside it
     inside: str = ""  # kills: each of them waits for the next "program" or "erase"
+    ssid: str = ""  # wifi_down, wifi_dead: which access point; none: all
     hex: str = ""
     size: int = 0  # noise: so many random bytes
     days: int = 1  # again every day, so many days
@@ -177,6 +193,7 @@ class Scenario:
     settle_s: int = 120
     flash_timing: str = "typical"
     heap: str = BOARD_HEAP
+    second_collector: bool = False  # another one behind the same name, on the same data
     day_s: int = 86_400  # what `days` of crowds and faults counts in
     shows: list[Show] = field(default_factory=list)
     crowds: list[Crowd] = field(default_factory=list)
@@ -257,6 +274,10 @@ def _name(member: str) -> str:
     return next((table for table, plural in _TABLES.items() if plural == member), member)
 
 
+# Of numbers that may be negative, how their names end.
+_SIGNED = ("_dbm", "_ppm", "ahead_ms", "_quarters")
+
+
 def _value(kind: Any, value: Any, where: str) -> Any:
     if get_origin(kind) is list:
         if not isinstance(value, list):
@@ -281,7 +302,7 @@ def _value(kind: Any, value: Any, where: str) -> Any:
     if type(value) not in allowed:
         names = " / ".join(item.__name__ for item in allowed if item is not type(None))
         raise _wrong(where, say(f"phải là {names}", f"must be {names}"))
-    if type(value) is int and value < 0:
+    if type(value) is int and value < 0 and not where.endswith(_SIGNED):
         raise _wrong(where, say("không được âm", "must not be negative"))
     return value
 
@@ -342,6 +363,13 @@ def _check_board(plan: BoardPlan, where: str) -> None:
             _check_names(f"{where}: {module}", [options.kind], [], kinds=MODULE_KINDS)
     if plan.exit_module is not None and "SCANNER2_UART" not in constants:
         raise _wrong(where, say(f"{plan.hardware} không có [scanner2]", f"{plan.hardware} has no [scanner2]"))
+    if plan.modem is not None:
+        _check_names(f"{where}: modem", [plan.modem.kind], [], kinds=tuple(MODEM_KINDS))
+        _check_names(f"{where}: modem", [plan.modem.registration], [], kinds=REGISTRATIONS)
+        if "MODEM_UART" not in constants:
+            raise _wrong(where, say(f"{plan.hardware} không có [modem]", f"{plan.hardware} has no [modem]"))
+    if plan.clock_chip is not None and "I2C_SCL" not in constants:
+        raise _wrong(where, say(f"{plan.hardware} không có [i2c]", f"{plan.hardware} has no [i2c]"))
     if plan.flash_mib not in FLASH_MIB:
         said = " / ".join(map(str, FLASH_MIB))
         raise _wrong(where, say(f"flash_mib là {said}", f"flash_mib is {said}"))

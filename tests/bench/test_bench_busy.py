@@ -30,6 +30,6 @@ def test_a_firmware_that_waits_is_seen(tmp_path: Path, monkeypatch: pytest.Monke
     assert source.count(before) == 1
     station.write_text(source.replace(before, "        __import__('time').sleep_ms(200)\n" + before), encoding="utf-8")
     bundle = world._bundle
-    monkeypatch.setattr(world, "_bundle", lambda firmware, hardware: bundle(tree, hardware))
+    monkeypatch.setattr(world, "_bundle", lambda firmware, *rest: bundle(tree, *rest))
     (figure,) = busy.busy(PATH, cards=20, runs=1)
     assert figure.met is False

@@ -52,6 +52,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(bench.runs, "demo", lambda metered: [])
     monkeypatch.setattr(bench.runs, "wear", list)
     monkeypatch.setattr(bench.storage, "storage", list)
+    monkeypatch.setattr(bench.uplink, "uplink", list)
     for name in ("append", "full"):
         monkeypatch.setattr(bench.journal, name, lambda firmware: [])
     monkeypatch.setattr(bench.lists, "lookups", lambda firmware: [])

@@ -7,11 +7,13 @@ import os
 import stat
 from pathlib import Path
 
+import littlefs
 import pytest
 
 from host_tools.build.identity import Identity, decode_partition, to_json
 from host_tools.build.partitions import MIB, PARTITION_MAPS, find
 from host_tools.cli import main as cli
+from host_tools.simulator.certificates import authority
 
 
 @pytest.fixture
@@ -205,3 +207,68 @@ def test_what_the_board_does_not_have_is_refused(
     assert _run({**arguments, "--firmware": str(REAL)}) == 3
     error = capsys.readouterr().err
     assert said in error and "Traceback" not in error
+
+
+# How the board is to reach its collector.
+
+
+def _at(url: str, arguments: dict[str, str], identity: Identity, config: str = '{"version": 3}') -> None:
+    Path(arguments["--identity"]).write_text(json.dumps({**to_json(identity), "collector_url": url}))
+    Path(arguments["--config"]).write_text(config)
+
+
+def _in_image(arguments: dict[str, str], name: str) -> bytes:
+    """A file of the image's file system."""
+    image = Path(arguments["--output"]).read_bytes()
+    part = find(PARTITION_MAPS[4 * MIB], "vfs")
+    filesystem = littlefs.LittleFS(block_size=4096, block_count=part.size // 4096, mount=False)
+    filesystem.context.buffer[:] = image[part.offset : part.end]
+    filesystem.mount()
+    with filesystem.open(name, "rb") as file:
+        return bytes(file.read())
+
+
+def test_plain_http_to_another_host_takes_a_word_of_config(
+    arguments: dict[str, str], identity: Identity, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for url in ("http://centre.example:8080", "http://192.168.1.10"):
+        _at(url, arguments, identity)
+        assert _run(arguments) == 3
+        assert "plain http" in capsys.readouterr().err
+        _at(url, arguments, identity, '{"version": 3, "plain_http": true}')
+        assert _run(arguments) == 0
+    _at("http://127.0.0.1:8080", arguments, identity)
+    assert _run(arguments) == 0
+
+
+def test_https_takes_an_authority_into_the_identity_or_a_bundle_into_the_file_system(
+    arguments: dict[str, str], identity: Identity, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _at("https://centre.example", arguments, identity)
+    assert _run(arguments) == 3
+    assert "authority" in capsys.readouterr().err
+    one, several = authority(), [authority(f"authority {n}") for n in range(12)]
+    part = find(PARTITION_MAPS[4 * MIB], "identity")
+    for name, data in (("ca.pem", one.pem), ("ca.der", one.der)):
+        (tmp_path / name).write_bytes(data)
+        assert _run({**arguments, "--ca": str(tmp_path / name)}) == 0
+        image = Path(arguments["--output"]).read_bytes()
+        assert decode_partition(image[part.offset : part.end]).collector_ca == one.der
+    (tmp_path / "bundle.pem").write_bytes(b"".join(each.pem for each in several))
+    assert _run({**arguments, "--ca": str(tmp_path / "bundle.pem")}) == 0
+    image = Path(arguments["--output"]).read_bytes()
+    assert decode_partition(image[part.offset : part.end]).collector_ca == b""
+    assert _in_image(arguments, "ca.der") == b"".join(each.der for each in several)
+
+
+def test_what_is_no_authority_is_one_line(
+    arguments: dict[str, str], identity: Identity, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _at("https://centre.example", arguments, identity)
+    old = authority(valid=("2020-01-01", "2021-01-01"))
+    for name, data in (("none.pem", b"hello"), ("cut.der", old.der[:-3]), ("expired.pem", old.pem), ("empty.pem", b"")):
+        (tmp_path / name).write_bytes(data)
+        assert _run({**arguments, "--ca": str(tmp_path / name)}) == 3
+        error = capsys.readouterr().err
+        assert name in error and "Traceback" not in error
+    assert _run({**arguments, "--ca": str(tmp_path / "missing.pem")}) == 3

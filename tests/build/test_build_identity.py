@@ -132,7 +132,7 @@ GOOD = to_json(IDENTITY)
         ({"collector_url": "ftp://a"}, "collector_url"),
         ({"collector_url": "http://"}, "collector_url"),
         ({"collector_url": "http://a:99999"}, "collector_url"),
-        ({"collector_url": "https://a"}, "collector_url"),
+        ({"collector_url": "https://a/b"}, "collector_url"),
         ({"collector_url": "http://[::1]:8080"}, "collector_url"),
         ({"collector_url": "http://a b"}, "collector_url"),
         ({"collector_url": "http://a\r\nX: y"}, "collector_url"),

@@ -160,7 +160,7 @@ def test_boards_are_added_and_moved(directory: Path, capsys: pytest.CaptureFixtu
         {"device_key": "zz"},
         {"device_key": 5},
         {"collector_public": "77" * 32},
-        {"collector_url": "https://centre"},
+        {"collector_url": "https://centre/x"},
     ],
 )
 def test_a_wrong_identity_is_one_line(

@@ -1,5 +1,6 @@
 """The collector of the torture, as the shipper's Http sees it: it stores, or not, and while it listens cards are shown."""
 
+import asyncio
 import json
 import struct
 
@@ -7,7 +8,7 @@ import plain_list
 import uplink.shipper
 from plain_list import Lost
 from torn import SECTOR
-from uplink.http import HttpError
+from uplink.http import Http, HttpError
 
 # What becomes of a request. While it is read: two cards come (`appending`), or a crowd (`flooded`).
 ANSWERS = (None, "lost", "half", "appending", "unreachable", "flooded")
@@ -18,6 +19,7 @@ class _Now:
     """asyncio for the shipper, without a loop: a fork of the world may send in the middle of another's request."""
 
     TimeoutError = OSError
+    Event = asyncio.Event
 
     @staticmethod
     async def wait_for_ms(awaitable, timeout_ms):
@@ -36,16 +38,26 @@ def finish(coroutine):
     raise Lost("the shipper waits for something")
 
 
+class Way:
+    """The links, which are up."""
+
+    def asking(self):
+        pass
+
+    moving = asking
+
+
 class Centre:
     """One request after the other, of the board of this world."""
 
     def __init__(self, world):
         self.world = world
+        self.buffer = Http.buffer
         self.answer = None
         self.late = None  # a reply that has not come yet
         self._crowd = 0
 
-    async def post(self, path, content_type, length, send):
+    async def post(self, path, length, send):
         world = self.world
         request = bytearray()
 

@@ -3,12 +3,12 @@
 import asyncio
 import json
 import random
+import time
 
 from device_ring import Boot, DEVICE, DEVICE_KEY, COLLECTOR
 from journal import ring as journal
 from journal import seal
 from nor import Nor
-from uplink import http
 from uplink.http import Http, HttpError
 from uplink.shipper import Shipper
 
@@ -20,14 +20,13 @@ class Stream:
         self.answer = answer
         self.size = size
         self.sent = bytearray()
-        self.closed = False
+        self.out_buf = b""
+        self.closed = 0
         self.s = self  # asyncio's Stream closes nothing but by its socket
 
-    def write(self, data):
-        self.sent.extend(data)
-
     async def drain(self):
-        pass
+        self.sent.extend(self.out_buf)
+        self.out_buf = b""
 
     async def readinto(self, buffer):
         n = min(len(buffer), len(self.answer), self.size)
@@ -36,36 +35,72 @@ class Stream:
         return n
 
     def close(self):
-        self.closed = True
+        self.closed += 1
 
 
-class Network:
-    """Stands in for asyncio.open_connection; each connection is the next stream of the list."""
+class Client(Http):
+    """Http over given streams, one a connection."""
 
-    def __init__(self, *streams):
+    def __init__(self, *streams, url="http://127.0.0.1:8080"):
+        super().__init__(url, Way(), None)
         self.streams = list(streams)
-        self.opened = []
 
-    async def open_connection(self, host, port):
-        self.opened.append((host, port))
-        stream = self.streams.pop(0)
-        return stream, stream
+    async def _open(self):
+        self._stream = self._socket = self.streams.pop(0)
 
 
-def post(answer, size=1000, url="http://centre:8080"):
+class Way:
+    """The links, as shipper and client see them; it writes down what it is told."""
+
+    def __init__(self, metered=False):
+        self.is_metered = metered
+        self.is_up = True
+        self.permits = True
+        self.wants = False
+        self.heard = []
+
+    def up(self):
+        return self.is_up
+
+    def metered(self):
+        return self.is_metered
+
+    def server(self):
+        return "127.0.0.1"
+
+    def allowed(self, urgent):
+        return self.permits or urgent
+
+    def due(self):
+        return self.wants
+
+    def asking(self):
+        self.wants = False
+        self.heard.append("asking")
+
+    def moving(self):
+        self.heard.append("moving")
+
+    def answered(self, count):
+        self.heard.append(("answered", count))
+
+    def unanswered(self, count):
+        self.heard.append(("unanswered", count))
+
+
+def post(answer, size=1000, url="http://127.0.0.1:8080"):
     """(status, body, stream) of one POST answered like this; HttpError when it is refused."""
     stream = Stream(answer, size)
-    http.asyncio = Network(stream)
-    client = Http(url)
+    client = Client(stream, url=url)
 
     async def send(write):
         await write(b"body")
 
-    status, body = asyncio.run(client.post("/v1/journal", "application/x-chot", 4, send))
+    status, body = asyncio.run(client.post("/v1/journal", 4, send))
     return status, bytes(body), stream
 
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-chot\r\nContent-Length: 5\r\n\r\nhello"
 
 
 def test_answers():
@@ -73,13 +108,15 @@ def test_answers():
         status, body, stream = post(OK, size)
         assert (status, body) == (b"200", b"hello") and not stream.closed
     assert bytes(stream.sent) == (
-        b"POST /v1/journal HTTP/1.1\r\nHost: centre:8080\r\nContent-Type: application/x-chot\r\nContent-Length: 4\r\n\r\nbody"
+        b"POST /v1/journal HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Type: application/x-chot\r\n"
+        b"Content-Length: 4\r\n\r\nbody"
     )
     status, body, stream = post(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")
-    assert (status, body, stream.closed) == (b"413", b"", True), "only the body of a 200 counts"
+    assert (status, body, stream.closed > 0) == (b"413", b"", True), "only the body of a 200 counts"
     assert post(OK.replace(b"OK\r\n", b"OK\r\nConnection: Close\r\n"))[2].closed
-    assert post(b"HTTP/1.1 200 OK\r\ncontent-LENGTH:0\r\n\r\n")[1] == b""
-    assert post(OK, url="http://centre")[2].sent.startswith(b"POST /v1/journal HTTP/1.1\r\nHost: centre:80\r\n")
+    assert post(b"HTTP/1.1 200 OK\r\ncontent-LENGTH:0\r\ncontent-type:application/x-chot\r\n\r\n")[1] == b""
+    local = post(OK, url="http://localhost")[2].sent
+    assert local.startswith(b"POST /v1/journal HTTP/1.1\r\nHost: localhost:80\r\n")
     for head in (b"Transfer-Encoding: chunked", b"Content-Length: 123456", b"X: y"):
         assert post(b"HTTP/1.1 413 Too Large\r\n" + head + b"\r\n\r\n")[0] == b"413", "a proxy's own 413 counts too"
 
@@ -93,7 +130,7 @@ def refused(answer):
 
 
 def test_hostile_answers():
-    head = b"HTTP/1.1 200 OK\r\n"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-chot\r\n"
     for answer in (
         b"",
         b"garbage",
@@ -126,17 +163,76 @@ def test_random_answers_never_do_more_than_fail():
             pass
 
 
-def test_only_plain_http_is_spoken():
-    for url in ("https://x", "ftp://x", "x"):
+def reason(answer=None, url="http://127.0.0.1:8080"):
+    try:
+        post(answer or OK, url=url)
+    except HttpError as error:
+        return error.args[0]
+    return None
+
+
+def test_redirects_and_captive_portals_are_told_apart_from_answers():
+    page = b"Content-Type: text/html\r\nContent-Length: 5\r\n\r\nlogin"
+    for answer in (
+        b"HTTP/1.1 200 OK\r\n" + page,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nlogin",
+        b"HTTP/1.1 200 OK\r\nContent-Type: \xff\xfe\r\nContent-Length: 5\r\n\r\nlogin",
+        b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\n" + page,
+        b"HTTP/1.1 307 Temporary Redirect\r\nLocation: https://127.0.0.1:8080/v2\r\n" + page,
+        b"HTTP/1.0 511 Network Authentication Required\r\n" + page,
+    ):
+        assert reason(answer) == "captive portal", answer
+    assert reason(b"HTTP/1.1 500 Oops\r\n" + page) is None, "a server in trouble is no portal"
+
+
+def test_plain_http_goes_to_this_host_alone_unless_config_says_so():
+    for url in ("ftp://x", "x"):
         try:
-            Http(url)
+            Http(url, Way(), None)
         except ValueError:
             continue
         raise AssertionError(url)
+    for url in ("http://centre.example", "http://10.0.0.1", "http://1270.0.0.1", "http://localhost.example"):
+        assert reason(url=url) == "plain HTTP: config has no plain_http", url
+    for url in ("http://localhost", "http://127.1.2.3:99"):
+        assert reason(url=url) is None
+    assert not Http("http://10.0.0.1", Way(), None, None, True)._refused
+    assert reason(url="https://127.0.0.1") == "https: no authority to believe"
+
+
+def test_a_connection_is_kept_and_a_new_one_is_not_called_kept():
+    first, second = Stream(OK + OK[:-5] + b"world"), Stream(OK)
+    first.size = len(OK)
+    client = Client(first, second)
+
+    async def send(write):
+        await write(b"body")
+
+    def ask():
+        return bytes(asyncio.run(client.post("/v1/journal", 4, send))[1])
+
+    assert (ask(), ask()) == (b"hello", b"world") and not first.closed
+    assert client.bytes == len(first.sent) + 2 * len(OK)
+    try:
+        ask()
+    except HttpError:
+        assert client.kept, "the other side hung up between two requests"
+    client.close()
+    assert ask() == b"hello" and not client.kept and first.closed
+    client.close()
+    assert not client.connected()
+
+
+def test_what_comes_behind_an_answer_ends_the_connection():
+    stream = post(OK + OK)[2]
+    assert stream.closed, "a doubled answer is not taken for the next one"
 
 
 class Clock:
     taken = None
+
+    def uptime_ms(self):
+        return time.ticks_ms()
 
     def reading(self, unix_ms, error_ms, source):
         self.taken = unix_ms
@@ -156,13 +252,18 @@ class Centre:
         self.requests = []
         self.answers = []
         self.limit = 65536
+        self.told = []
+        self.tls = None
+        self.buffer = Http.buffer
+        self.kept = False
+        self.bytes = 0
 
     def reply(self, request, stored, key=None, nonce=None, body=None):
         text = body or json.dumps({"stored": stored, "now": 1_700_000_000_000})
         data = b"\x01" + (nonce or request[45:53]) + text.encode()
         return bytearray(data + (key or self.epoch.reply_mac).of(data))
 
-    async def post(self, path, content_type, length, send):
+    async def post(self, path, length, send):
         request = bytearray()
 
         async def write(data):
@@ -181,6 +282,25 @@ class Centre:
 
     def close(self):
         pass
+
+    def proved(self):
+        pass
+
+
+class Tls:
+    async def keep_time(self):
+        pass
+
+
+class Door:
+    """The station, as the shipper sees it."""
+
+    def __init__(self):
+        self.recorded = asyncio.Event()
+        self.quiet_ms = 10000
+
+    def silence_ms(self):
+        return self.quiet_ms
 
 
 def count(request):
@@ -211,7 +331,7 @@ def board(scans=400, sectors=6):
         nonces[0] += 1
         return nonces[0].to_bytes(n, "little")
 
-    shipper = Shipper(boot.ring, Me, centre, lambda: True, clock, drawn, None, 60000)
+    shipper = Shipper(boot.ring, Me, centre, Way(), clock, drawn, Door(), 60000, 60000, centre.told.append)
     shipper.new_epoch(boot.epoch)
     return boot, shipper, centre, clock
 
@@ -224,23 +344,27 @@ def ship(shipper):
 
 
 def journal_bytes(boot):
-    """All programmed bytes behind the headers, by (sequence, offset)."""
+    """All programmed bytes behind the headers, by sequence."""
     found = {}
     for index in range(boot.ring.sectors):
         head = boot.ring.header(index)
         if head:
-            for offset in range(64, boot.ring.end(index)):
-                found[head[1], offset] = boot.ring.flash.data[index * 4096 + offset]
+            sector = boot.ring.flash.data[index * 4096 : index * 4096 + boot.ring.end(index)]
+            found[head[1]] = bytes(sector[64:])
     return found
 
 
 def received(centre):
+    """All that came, by sequence, from offset 64 on; what came twice came equal."""
     found = {}
     for request in centre.requests:
         for _, sequence, _, offset, data in pieces(request):
-            for i, byte in enumerate(data):
-                assert found.get((sequence, offset + i), byte) == byte
-                found[sequence, offset + i] = byte
+            have = found.get(sequence, b"")
+            at = offset - 64
+            assert at <= len(have), "a gap"
+            both = min(len(have) - at, len(data))
+            assert have[at : at + both] == data[:both]
+            found[sequence] = have + data[both:]
     return found
 
 
@@ -428,3 +552,170 @@ def test_overwriting_while_it_is_sent_starts_over():
     except HttpError:
         return
     raise AssertionError("half of two sectors was sent as one")
+
+
+def running(shipper, centre, way, steps, ms=20):
+    """Run the shipper's task for a while: `steps` are functions called in turn, `ms` apart; the sizes of its requests."""
+
+    async def run():
+        task = asyncio.create_task(shipper.run(lambda: None))
+        for step in steps:
+            await asyncio.sleep_ms(ms)
+            step()
+        await asyncio.sleep_ms(ms)
+        task.cancel()
+
+    asyncio.run(run())
+    return [count(request) for request in centre.requests]
+
+
+def nothing():
+    pass
+
+
+def scan_and_send(metered, urgent, wait_ms=60000):
+    """The sizes of the requests of a board that has sent all and then records a scan."""
+    boot, shipper, centre, _ = board(scans=10)
+    shipper._links = Way(metered)
+    shipper._metered_wait_ms = wait_ms
+
+    def scan():
+        boot.scan(10)
+        shipper._door.recorded.set()
+        if urgent:
+            shipper.urgent()
+
+    sent = running(shipper, centre, shipper._links, [nothing, scan] + [nothing] * 50)
+    assert shipper._urgent is False
+    return sent
+
+
+def test_on_a_metered_link_records_wait_for_others_unless_one_is_urgent():
+    assert scan_and_send(True, False) == [1]
+    assert scan_and_send(True, True) == [1, 1]
+    assert scan_and_send(False, False) == [1, 1]
+    assert scan_and_send(True, False, 100) == [1, 1], "it waits no longer than asked"
+
+
+def test_the_months_bytes_spare_what_is_urgent():
+    _, shipper, centre, _ = board(scans=10)
+    way = shipper._links = Way(True)
+    way.permits = False
+    assert running(shipper, centre, way, [nothing] * 5) == []
+    assert running(shipper, centre, way, [nothing, shipper.urgent] + [nothing] * 60) == [1]
+    assert [heard[0] for heard in way.heard] == ["a", "answered"], "asking, answered"
+
+
+def test_a_link_that_wants_a_word_gets_one():
+    _, shipper, centre, _ = board(scans=10)
+    way = shipper._links = Way()
+
+    def want():
+        way.wants = True
+
+    sent = running(shipper, centre, way, [nothing] * 3 + [want] + [nothing] * 60, 20)
+    assert sent == [1, 0]
+
+
+def test_a_tls_handshake_waits_until_nobody_shows_a_card_or_for_something_urgent():
+    for quiet_ms, urgent, sent in ((4900, False, []), (5000, False, [1]), (0, True, [1])):
+        _, shipper, centre, _ = board(scans=10)
+        centre.tls = Tls()
+        centre.connected = lambda: False
+        shipper._door.quiet_ms = quiet_ms
+        if urgent:
+            shipper.urgent()
+        assert running(shipper, centre, shipper._links, [nothing] * 3) == sent, quiet_ms
+    _, shipper, centre, _ = board(scans=10)
+    centre.tls = Tls()
+    centre.connected = lambda: True
+    shipper._door.quiet_ms = 0
+    assert running(shipper, centre, shipper._links, [nothing] * 3) == [1], "a connection that stands is used"
+
+
+def test_what_kept_the_centre_from_being_told_is_told_once():
+    def portal(request):
+        raise HttpError("captive portal")
+
+    _, shipper, centre, _ = board(scans=10)
+    centre.answers = [portal, portal]
+    running(shipper, centre, shipper._links, [shipper.urgent] + [nothing] * 100)
+    assert centre.told == ["uplink: captive portal"] and shipper.failures == 2
+    assert ("unanswered", 0) in shipper._links.heard
+
+
+def test_a_connection_that_had_been_hung_up_is_no_failure():
+    def hung_up(request):
+        centre.kept = True
+        raise OSError(104)
+
+    def fine(request):
+        centre.kept = False
+        return b"200", centre.reply(request, count(request))
+
+    _, shipper, centre, _ = board(scans=10)
+    centre.answers = [hung_up, fine]
+    assert running(shipper, centre, shipper._links, [nothing] * 3) == [1, 1]
+    assert shipper.failures == 0
+
+
+def saying(centre, body):
+    """An authentic answer with this text."""
+    return lambda request: (b"200", centre.reply(request, 0, body=body))
+
+
+def test_a_collector_that_lost_data_gets_released_sectors_again():
+    boot, shipper, centre, _ = board(scans=700, sectors=12)
+    whole = journal_bytes(boot)
+    while ship(shipper):
+        pass
+    assert received(centre) == whole
+    last = boot.ring.sequence
+    assert boot.ring.unreleased() == 1 and last > 4
+    for first in (1, 3, last):
+        del centre.requests[:]
+        body = json.dumps({"stored": 0, "resend": {"generation": boot.ring.generation, "sequence": first}})
+        centre.answers = [saying(centre, body)]
+        assert ship(shipper) is True
+        del centre.requests[:]
+        while ship(shipper):
+            pass
+        wanted = {sequence: data for sequence, data in whole.items() if sequence >= first}
+        assert received(centre) == wanted
+        assert boot.ring.unreleased() == 1 and shipper._again is None
+
+
+def test_what_a_collector_asks_for_wrongly_changes_nothing():
+    boot, shipper, centre, _ = board(scans=300)
+    while ship(shipper):
+        pass
+    wrong = ('{"sequence": 1}', '{"generation": 1}', '"all"', "[1, 2]", "1", "null", '{"generation": "1", "sequence": "1"}')
+    wrong += ('{"generation": 1.5, "sequence": 1}', '{"generation": 7, "sequence": -1}', '{"generation": 7, "sequence": 1}')
+    for what in wrong:
+        del centre.requests[:]
+        body = '{"stored": 0, "resend": %s}' % what
+        centre.answers = [saying(centre, body)]
+        ship(shipper)
+        ship(shipper)
+        assert received(centre) == {} and shipper._again is None, what
+
+
+def test_authentic_replies_of_any_form_do_no_more_than_they_say():
+    """The collector itself may err: deep, huge, of other types, spoilt."""
+    random.seed(9)
+    boot, shipper, centre, clock = board(scans=30)
+    deep = "[" * 1500 + "]" * 1500
+    bodies = ["", "[]", "null", '{"stored":%s}' % ("9" * 3000), '{"stored":0,"now":%s}' % ("9" * 3000), deep]
+    bodies += ['{"stored":0,"x":%s}' % deep, '{"stored":-1}', '{"stored":1e400}', '{"stored":null}', '{"stored":0,"now":-5}']
+    good = '{"stored":0,"now":1700000000000,"resend":{"generation":1,"sequence":2},"more":[1,2,{"a":"b"}]}'
+    for _ in range(200):
+        text = bytearray(good.encode())
+        for _ in range(random.randint(1, 6)):
+            text[random.randint(0, len(text) - 1)] = random.choice(b'{}[],:"0123456789.-eE x\\u')
+        bodies.append(bytes(text).decode())
+    for body in bodies:
+        clock.taken = shipper._stored = None
+        centre.answers = [saying(centre, body)]
+        ship(shipper)
+        assert shipper._stored is None or '"stored":1' in body, body  # a spoilt digit may say it
+        assert clock.taken is None or 0 < clock.taken < 1 << 47, body

@@ -8,6 +8,7 @@ import records
 from journal import seal, x25519
 from journal.ring import Ring
 from nor import Nor
+from uplink.http import Http
 from uplink.shipper import Shipper
 
 
@@ -191,7 +192,7 @@ class Clock:
 def shipper_of_vectors(v):
     ring, flash, epoch = ring_of_vectors(v)
     clock = Clock()
-    shipper = Shipper(ring, Identity(v), None, None, clock, lambda n: bytes_of(v["nonce"])[:n], None, 60000)
+    shipper = Shipper(ring, Identity(v), Http, None, clock, lambda n: bytes_of(v["nonce"])[:n], None, 60000, 0, None)
     shipper.new_epoch(epoch)
     return ring, shipper, clock
 

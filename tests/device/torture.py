@@ -4,7 +4,7 @@ import random
 
 import plain_list
 import records
-from centre import ANSWERS, Centre
+from centre import ANSWERS, Centre, Way
 from journal import ring as journal
 from journal.ring import Ring
 from plain_list import Lost, Tally
@@ -55,7 +55,7 @@ class World(Watched):
         self.done(plain_list.BOOT)
         if flash.undecided_reads != undecided:
             self.done(plain_list.UNDECIDED_BOOT)
-        self.shipper = Shipper(self.ring, Me, self.centre, None, Clock, draw_bytes, None, 0)
+        self.shipper = Shipper(self.ring, Me, self.centre, Way(), Clock, draw_bytes, None, 0, 0, None)
         self._begin_epoch(plain_list.FIRST)
 
     def _begin_epoch(self, fresh):

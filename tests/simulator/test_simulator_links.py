@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from host_tools.simulator.dns import asked_name, dns_answer
+from host_tools.simulator.far_end import COLLECTOR_IP, Host, Hosts
 from host_tools.simulator.http_relay import forged_reply
 from host_tools.simulator.links import Link, LinkOptions
+from host_tools.simulator.wifi import AccessPoint, Station
 
 CLIENT = """
 import asyncio, network, time
@@ -90,19 +93,23 @@ def far() -> Iterator[Far]:
     server.close()
 
 
-def linked(rig: Any, far: Far, then: str = ASK, password: str = "secret", **options: Any) -> Any:
-    board = rig(CLIENT.format(password=password, then=then))
+def attach(board: Any, collector: tuple[str, int], **options: Any) -> Link:
+    board.station = Station(board.kernel, access_points=[AccessPoint("net", "secret")], notify=board.board.notify)
     board.board.link = board.link = Link(
         board.kernel,
         random.Random(1),
         LinkOptions(**options),
-        ssid="net",
-        password="secret",
-        collector=("127.0.0.1", far.port),
-        collector_port=8080,
+        carrier=board.station,
+        hosts=Hosts({COLLECTOR_IP: Host(collector, 8080)}),
         clock_ms=lambda: 1_772_000_000_000,
         notify=board.board.notify,
     )
+    return board.link
+
+
+def linked(rig: Any, far: Far, then: str = ASK, password: str = "secret", **options: Any) -> Any:
+    board = rig(CLIENT.format(password=password, then=then))
+    attach(board, ("127.0.0.1", far.port), **options)
     return board
 
 
@@ -125,7 +132,7 @@ def test_bandwidth_makes_large_requests_slow(rig: Any, far: Far) -> None:
 
 def test_without_an_access_point_there_is_no_route(rig: Any, far: Far) -> None:
     board = linked(rig, far)
-    board.link.station.set_access_point(False)
+    board.station.set_access_point(False)
     status, answer = board.run(30_000).splitlines()
     assert status.split()[1:] == ["status", "1001", "False"]
     assert "OSError" in answer
@@ -142,13 +149,13 @@ def test_the_station_comes_back_with_the_access_point(rig: Any, far: Far) -> Non
     board.run(8_000)
     before = len(far.requests)
     assert before >= 4
-    board.link.station.set_access_point(False)
+    board.station.set_access_point(False)
     board.run(30_000)
     assert len(far.requests) == before
-    board.link.station.set_access_point(True)
+    board.station.set_access_point(True)
     board.run(30_000)
     assert len(far.requests) > before + 4
-    assert board.link.station.associations == 2
+    assert board.station.associations == 2
 
 
 def test_a_black_hole_swallows_and_a_connect_times_out(rig: Any, far: Far) -> None:
@@ -228,3 +235,83 @@ def test_what_was_sent_before_the_board_hung_up_still_arrives(rig: Any, far: Far
     board.run(10_000)
     assert len(far.requests) == 1
     assert board.board.state != "stuck"
+
+DATAGRAMS = """
+import asyncio, network, select, socket, time
+wlan = network.WLAN(network.STA_IF)
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setblocking(False)
+try:
+    s.sendto(b"early", ("192.168.4.9", 123))
+except OSError as error:
+    print("OSError", error.errno)
+wlan.active(True)
+wlan.connect("net", "secret")
+async def main():
+    while not wlan.isconnected():
+        await asyncio.sleep_ms(100)
+    poll = select.poll()
+    poll.register(s, select.POLLIN)
+    for to in (("192.168.4.9", 123), ("192.168.4.9", 99), ("192.168.4.9", 123)):
+        start = time.ticks_ms()
+        s.sendto(b"what time is it", to)
+        while not poll.poll(0) and time.ticks_diff(time.ticks_ms(), start) < 2000:
+            await asyncio.sleep_ms(10)
+        try:
+            print(time.ticks_diff(time.ticks_ms(), start) // 20 * 20, s.recvfrom(12))
+        except OSError as error:
+            print("OSError", error.errno)
+    s.connect(("192.168.4.8", 123))
+    s.send(b"hello")
+    await asyncio.sleep_ms(300)
+    print(s.recv(100))
+    s.close()
+asyncio.run(main())
+"""
+
+
+def test_datagrams_come_back_from_whoever_answers_and_are_lost_where_nobody_does(rig: Any) -> None:
+    board = rig(DATAGRAMS)
+    link = attach(board, ("127.0.0.1", 9), latency_ms=40)
+    asked: list[tuple[str, bytes]] = []
+
+    def clock(host: str, data: bytes) -> bytes:
+        asked.append((host, data))
+        if host.endswith("8"):
+            link.datagram(1, "192.168.4.66", 123, b"from elsewhere")
+        return b"noon, or a little later"
+
+    link.services[123] = clock
+    assert board.run(10_000).splitlines() == [
+        "OSError 113",
+        "80 (b'noon, or a l', ('192.168.4.9', 123))",
+        "OSError 11",
+        "80 (b'noon, or a l', ('192.168.4.9', 123))",
+        "b'noon, or a little later'",
+    ]
+    assert asked == [("192.168.4.9", b"what time is it")] * 2 + [("192.168.4.8", b"hello")]
+
+
+def test_datagrams_are_lost_with_the_link(rig: Any) -> None:
+    board = rig(DATAGRAMS)
+    link = attach(board, ("127.0.0.1", 9), loss=1.0)
+    link.services[123] = lambda host, data: b"noon"
+    assert "noon" not in board.run(10_000)
+    board = rig(DATAGRAMS)
+    link = attach(board, ("127.0.0.1", 9))
+    link.services[123] = lambda host, data: b"noon"
+    link.set_black_hole(True)
+    assert "noon" not in board.run(10_000)
+
+
+def test_a_name_server_answers_the_question_it_was_asked() -> None:
+    question = b"\6centre\7example\0\0\1\0\1"
+    query = b"\x12\x34\1\0\0\1\0\0\0\0\0\0" + question
+    assert asked_name(query) == "centre.example"
+    answer = dns_answer(query, ["10.0.0.1", "10.0.0.2"])
+    assert answer is not None and answer[:8] == b"\x12\x34\x81\x80\0\1\0\2"
+    assert answer[12 : 12 + len(question)] == question and answer.endswith(b"\0\4\x0a\0\0\2")
+    missing = dns_answer(query, [])
+    assert missing is not None and missing[3] & 15 == 3
+    for broken in (b"", query[:11], query[:20], query[:5] + b"\2" + query[6:]):
+        assert dns_answer(broken, ["10.0.0.1"]) is None

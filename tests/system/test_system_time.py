@@ -23,6 +23,7 @@ BOARD = """
 [[board]]
 name = "{name}"
 config = {{ repeat_window_s = 0, heartbeat_s = {heartbeat_s}, health_s = 86400 }}
+link = {{ latency_ms = 5 }}
 """
 
 

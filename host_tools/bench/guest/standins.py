@@ -171,6 +171,7 @@ def install():
     """Put the stand-ins where the firmware imports them from."""
     sys.modules["machine"] = _Module()
     sys.modules["network"] = _Module()
+    sys.modules["socket"] = _Module()
     sys.modules["esp32"] = _Module(Partition=Partition)
     sys.modules["cryptolib"] = _Module(aes=Aes)
     sys.modules["asyncio"] = _Module(StreamReader=StreamReader, Event=Event, TimeoutError=OSError)

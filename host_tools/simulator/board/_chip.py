@@ -59,6 +59,16 @@ def post(op, payload=b""):
         _wire.write(payload)
 
 
+def stream(op, ident, payload):
+    """Like act() of the byte `ident` and a long payload, which is not copied: the board's heap has no room for the model."""
+    global horizon_us
+    send()
+    struct.pack_into("<BIQQB", _out, 0, op, len(payload) + 1, now_us, watchdog_us, ident)
+    _wire.write(memoryview(_out)[: _HEAD_BYTES + 1])
+    _wire.write(payload)
+    horizon_us = min(horizon_us, now_us + round_trip_us)
+
+
 def send():
     """Let the world have what was posted."""
     global _out_bytes

@@ -12,6 +12,10 @@ OP_RESOLVE = 8
 OP_CONNECT = 9
 OP_RECEIVE = 11
 OP_NVS_GET = 12
+OP_RECEIVE_FROM = 13
+OP_SEND_TO = 14
+OP_WLAN_SCAN = 15
+OP_I2C = 16
 POST_FIRST = 32
 POST_PIN = 33
 POST_PWM = 34
@@ -28,6 +32,9 @@ POST_NVS_SET = 44
 POST_SEND = 45
 # Nothing but the deadline in the message's head: the watchdog was armed.
 POST_WATCHDOG = 46
+POST_WLAN_STATIC = 47
+POST_PPP_CONNECT = 48
+POST_PPP_DISCONNECT = 49
 
 # What wakes a wait: nothing but its deadline, or any event as well.
 WAIT_SLEEP = 0
@@ -43,6 +50,7 @@ EVENT_ROOM = 6
 EVENT_WLAN = 7
 EVENT_RSSI = 8
 EVENT_PIN = 9
+EVENT_PPP = 10
 
 # Flags of a reply.
 FLAG_INTERRUPT = 1

@@ -274,25 +274,35 @@ class PWM:
 
 
 class I2C:
-    """A bus with nothing on it."""
+    """A bus; what is on it, and whether it is on these pins, the world knows."""
 
-    def __init__(self, ident=0, **settings):
-        pass
+    def __init__(self, ident=0, *, scl=None, sda=None, freq=400000, timeout=50000):
+        self._head = bytes((scl._id if scl else 18, sda._id if sda else 19))
+
+    def _transfer(self, addr, memaddr, count, data=b""):
+        code, found = _chip.call(_ops.OP_I2C, self._head + bytes((addr, memaddr, count)) + data)
+        if code:
+            raise OSError(code)
+        return bytes(found)
 
     def scan(self):
-        return []
+        found = []
+        for addr in range(8, 120):
+            try:
+                self._transfer(addr, 0, 1)
+            except OSError:
+                continue
+            found.append(addr)
+        return found
 
     def readfrom_mem(self, addr, memaddr, nbytes, *, addrsize=8):
-        raise OSError(19)
+        return self._transfer(addr, memaddr, nbytes)
+
+    def readfrom_mem_into(self, addr, memaddr, buf, *, addrsize=8):
+        buf[:] = self._transfer(addr, memaddr, len(buf))
 
     def writeto_mem(self, addr, memaddr, buf, *, addrsize=8):
-        raise OSError(19)
-
-    def readfrom(self, addr, nbytes, stop=True):
-        raise OSError(19)
-
-    def writeto(self, addr, buf, stop=True):
-        raise OSError(19)
+        self._transfer(addr, memaddr, 0, bytes(buf))
 
 
 SoftI2C = I2C

@@ -1,4 +1,6 @@
-"""`network` of the chip: the Wi-Fi station; what it reaches and when is the world's link model."""
+"""`network` of the chip: the Wi-Fi station and PPP; what they reach and when is the world's link model."""
+
+import struct
 
 import _chip
 import _ops
@@ -43,6 +45,7 @@ class WLAN:
     PM_PERFORMANCE = 1
     PM_POWERSAVE = 2
     _active = [False, False]
+    _static = ()
     _settings = {"ssid": "", "hostname": "mpy-esp32", "reconnects": -1, "pm": 1, "txpower": 20, "channel": 6}
 
     def __init__(self, interface=STA_IF):
@@ -108,9 +111,19 @@ class WLAN:
         return WLAN._settings[what]
 
     def ifconfig(self, value=None):
-        if self.isconnected():
+        if value == "dhcp":
+            if not WLAN._static:
+                raise RuntimeError("Wifi Unknown Error 0x5004")  # DHCP runs already
+            value = ()
+        if value is not None:
+            WLAN._static = tuple(value)
+            _chip.post(_ops.POST_WLAN_STATIC, bytes((bool(value),)))
+        elif WLAN._static:
+            return WLAN._static
+        elif self.isconnected():
             return ("192.168.4.2", "255.255.255.0", "192.168.4.1", "192.168.4.1")
-        return ("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0")
+        else:
+            return ("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0")
 
     def ipconfig(self, what=None, **settings):
         if what == "addr4":
@@ -118,7 +131,54 @@ class WLAN:
         return None
 
     def scan(self):
-        return []
+        data = _chip.call(_ops.OP_WLAN_SCAN)[1]
+        found, at = [], 0
+        while at < len(data):
+            size, rssi = struct.unpack_from("<Bb", data, at)
+            found.append((bytes(data[at + 2 : at + 2 + size]), _mac, 6, rssi, 3, size == 0))
+            at += 2 + size
+        return found
+
+
+class PPP:
+    """PPP over a UART: what the modem at its other end makes of it is the world's to say."""
+
+    SEC_NONE = 0
+    SEC_PAP = 1
+    SEC_CHAP = 2
+
+    def __init__(self, stream):
+        self._stream = stream
+        self._status = 0
+
+    def _status_is(self, value):
+        self._status = value
+
+    def connect(self, security=0, user=None, key=None):
+        if self._status in (3, 4):
+            raise OSError(114)
+        self._status = 3
+        _chip.handlers[_ops.EVENT_PPP * 256] = self._status_is
+        while self._stream.any():
+            self._stream.read()
+        _chip.act(_ops.POST_PPP_CONNECT)
+
+    def disconnect(self):
+        if self._status in (3, 4):
+            _chip.act(_ops.POST_PPP_DISCONNECT)
+
+    def isconnected(self):
+        _look()
+        return self._status == 4
+
+    def status(self):
+        _look()
+        return self._status
+
+    def ifconfig(self, value=None):
+        if self.isconnected():
+            return ("10.64.0.2", "255.255.255.255", "10.64.0.1", "10.64.0.1")
+        return ("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0")
 
 
 def _look():

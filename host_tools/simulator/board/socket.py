@@ -1,4 +1,4 @@
-"""`socket` of the chip, TCP out only: bytes travel through the world's link model, not through the PC's network."""
+"""`socket` of the chip, TCP out and UDP: bytes travel through the world's link model, not through the PC's network."""
 
 import errno
 import struct
@@ -34,18 +34,21 @@ def getaddrinfo(host, port, af=0, type=0, proto=0, flags=0):
 
 
 class socket:
-    """One TCP connection."""
+    """One TCP connection, or one UDP port."""
 
     def __init__(self, af=AF_INET, type=SOCK_STREAM, proto=0):
         global _next_id, _open
         if _open >= _MAX_SOCKETS:
             raise OSError(23)
-        if type != SOCK_STREAM:
+        if type not in (SOCK_STREAM, SOCK_DGRAM):
             raise OSError(errno.EOPNOTSUPP)
         _open += 1
         self._id = _next_id & 255
         _next_id += 1
-        self._connected = self._ended = self._closed = False
+        self._datagrams = type == SOCK_DGRAM
+        self._peer = None  # of a UDP port that was connected: nothing from elsewhere is heard
+        self._connected = self._datagrams
+        self._ended = self._closed = False
         self._failure = 0
         self._readable = 0
         self._room = _SEND_BUFFER_BYTES
@@ -107,8 +110,15 @@ class socket:
         if self._failure:
             raise OSError(self._failure)
 
+    def bind(self, address):
+        if not self._datagrams:
+            raise OSError(errno.EOPNOTSUPP)
+
     def connect(self, address):
         host = address[0]
+        if self._datagrams:
+            self._peer = (host, address[1])
+            return
         code = _chip.call(_ops.OP_CONNECT, struct.pack("<BH", self._id, address[1]) + host.encode())[0]
         if code:
             # asyncio.open_connection drops such a socket unclosed; on the chip its finaliser closes it.
@@ -116,12 +126,36 @@ class socket:
             raise OSError(code)
         self._until(4, errno.EINPROGRESS if self._timeout_us == 0 else errno.ETIMEDOUT)
 
+    def sendto(self, buf, address):
+        """One datagram; what finds no link up has no route, as on the chip."""
+        if self._closed:
+            raise OSError(errno.EBADF)
+        host = address[0].encode()
+        payload = struct.pack("<BHB", self._id, address[1], len(host)) + host + bytes(buf)
+        if _chip.call(_ops.OP_SEND_TO, payload)[0]:
+            raise OSError(errno.EHOSTUNREACH)
+        return len(buf)
+
+    def recvfrom(self, n):
+        """The next datagram, cut to n bytes, and whose it is; from a connected port's peer alone."""
+        while True:
+            self._until(1, errno.EAGAIN)
+            data = _chip.call(_ops.OP_RECEIVE_FROM, struct.pack("<B", self._id))[1]
+            self._readable -= 1
+            port, length = struct.unpack_from("<HB", data)
+            address = (bytes(data[3 : 3 + length]).decode(), port)
+            if self._peer in (None, address):
+                return bytes(data[3 + length :])[:n], address
+
     def send(self, buf):
+        if self._datagrams:
+            if self._peer is None:
+                raise OSError(errno.ENOTCONN)
+            return self.sendto(buf, self._peer)
         self._until(4, errno.EAGAIN)
         n = min(len(buf), self._room)
         self._room -= n
-        data = bytes((self._id,)) + bytes(buf if n == len(buf) else memoryview(buf)[:n])
-        _chip.act(_ops.POST_SEND, data, _chip.round_trip_us)
+        _chip.stream(_ops.POST_SEND, self._id, memoryview(buf)[:n])
         return n
 
     def write(self, buf):
@@ -138,6 +172,8 @@ class socket:
             view = view[self.send(view) :]
 
     def recv(self, n):
+        if self._datagrams:
+            return self.recvfrom(n)[0]
         self._until(1, errno.EAGAIN)
         n = min(n, self._readable)
         if not n:

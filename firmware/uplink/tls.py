@@ -1,0 +1,120 @@
+"""TLS to the collector: a pinned authority, the host's name checked, and a handshake that stops no card."""
+
+import asyncio
+import select
+import time
+
+import board
+import machine
+import tls
+from esp32 import NVS
+from micropython import const
+from uplink.http import HttpError
+
+_LOOK_MS = const(20)
+_STEP_MS = const(10000)  # for the other side's part of the handshake
+_HELD_MS = const(800)  # for so long the module is held for it
+_CALM_MS = const(5000)
+_WRONG_MS = const(2000)
+_DAY_S = const(86400)
+
+
+def certificates(bundle):
+    """Each DER certificate of `bundle`, which is one or several of them, one behind the other."""
+    at = 0
+    while at + 4 <= len(bundle):
+        end = at + 4 + (bundle[at + 2] << 8 | bundle[at + 3])
+        yield bytes(bundle[at:end])
+        at = end
+
+
+class Tls:
+    """`authority` is whom to believe (DER certificates), `door` the station: it lets what stops the CPU happen while no card is
+    read. `clock` is the board's; mbedTLS reads the chip's own, which is set by it before each handshake."""
+
+    def __init__(self, authority, door, clock):
+        self._door = door
+        self._clock = clock
+        self._day = None  # the one that is kept
+        self._context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)  # which verifies unless told otherwise
+        for certificate in certificates(authority):
+            self._context.load_verify_locations(certificate)
+
+    def wrap(self, connection, host):
+        """A socket over `connection`, not yet shaken hands over; ValueError or OSError when there is no memory for it."""
+        self._set_clock()
+        return self._context.wrap_socket(connection, server_hostname=host, do_handshake_on_connect=False)
+
+    async def shake(self, stream, first):
+        """Shake hands and write `first`; what computes is done while the scan module is held.
+
+        Raises OSError, asyncio.TimeoutError, or HttpError that names what is wrong with the certificate.
+        """
+        poll = select.poll()
+        poll.register(stream, select.POLLIN | select.POLLOUT)
+        sent = None
+
+        async def ready(ms):
+            while not poll.poll(0):
+                if ms <= 0:
+                    return False
+                await asyncio.sleep_ms(_LOOK_MS)
+                ms -= _LOOK_MS
+            return True
+
+        async def steps():
+            nonlocal sent
+            try:
+                sent = stream.write(first)
+                while sent is None and await ready(_HELD_MS):
+                    sent = stream.write(first)
+            except ValueError as error:
+                sent = error
+
+        while sent is None:
+            if not await ready(_STEP_MS):
+                raise asyncio.TimeoutError
+            await self._door.hold(steps)
+        if sent != len(first):
+            raise HttpError("certificate: " + " ".join(str(sent).split())[:80])
+
+    # The chip's clock
+
+    def _set_clock(self):
+        """To the time if it is known, else at least to the day this image was built or the time was last known."""
+        epoch_s = 946684800 if time.gmtime(0)[0] == 2000 else 0
+        chip_ms = time.time_ns() // 1000000 + epoch_s * 1000
+        if self._clock.known():
+            unix_ms = self._clock.now()[0]
+            if abs(unix_ms - chip_ms) < _WRONG_MS:
+                return
+        else:
+            unix_ms = max(board.BUILT_S, self._kept_s()) * 1000
+            if unix_ms <= chip_ms:
+                return
+        year, month, day, hour, minute, second, weekday = time.gmtime(unix_ms // 1000 - epoch_s)[:7]
+        machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
+
+    def _kept_s(self):
+        if self._day is None:
+            try:
+                self._day = NVS("chot").get_i32("day")
+            except OSError:
+                self._day = 0
+        return self._day * _DAY_S
+
+    async def keep_time(self):
+        """Keep the day where a power cut does not take it, once a day and while nobody comes: it may erase."""
+        if not self._clock.known():
+            return
+        day = self._clock.now()[0] // (_DAY_S * 1000)
+        if day * _DAY_S == self._kept_s() or self._door.silence_ms() < _CALM_MS:
+            return
+
+        async def keep():
+            store = NVS("chot")
+            store.set_i32("day", day)
+            store.commit()
+
+        await self._door.hold(keep)
+        self._day = day

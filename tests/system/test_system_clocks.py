@@ -1,0 +1,106 @@
+"""Where a whole door has its time from: clock chip, time server, modem, collector; which is believed, and what CLOCK says."""
+
+from __future__ import annotations
+
+import pytest
+
+from host_tools.formats import records
+from tests.system.one_door import ALONE, MOBILE, Played, fault, playing
+from tests.system.test_system_time import scans, true_ms, within
+
+RTC, NTP, COLLECTOR, MODEM = 1, 2, 3, 4
+DAY_S = 86_400
+HOUR_MS = 3_600_000
+WIFI_DOOR = """
+[[board]]
+name = "gate"
+hardware = "esp32-devkitc-4g"
+drift_ppm = %d
+config = { repeat_window_s = 0, heartbeat_s = 10, health_s = 10, %s }
+"""
+
+
+def sources(door: Played) -> list[int]:
+    """The source of each CLOCK, in order, repeats left out."""
+    found: list[int] = []
+    for clock in door.told(records.CLOCK):
+        if found[-1:] != [clock["source"]]:
+            found.append(clock["source"])
+    return found
+
+
+def all_within(door: Played) -> bool:
+    """True when each scan was when the centre says it was."""
+    truth = true_ms(door.run, door.checkpoint)
+    return all(within(record, truth[card]) for card, record in scans(door.placed))
+
+
+@pytest.mark.parametrize("battery", [True, False])
+def test_a_clock_chip_tells_a_boot_without_network_the_time_if_its_battery_lives(battery: bool) -> None:
+    """The chip's crystal is 20 ppm fast. Two days lie between its being set and the boot that asks it; with a network that
+    boot measures it."""
+    on_again_s = 60 + 2 * DAY_S
+    plan = WIFI_DOOR % (30, 'clock_chip = "ds3231"')
+    plan += f"clock_chip = {{ drift_ppm = 20.0, battery = {str(battery).lower()} }}\n"
+    plan += fault("wifi_down", 50, on_again_s + 100 - 50)
+    plan += f'[[fault]]\nkind = "power_cut"\nat_ms = 60000\noff_ms = {2 * DAY_S * 1000}\n'
+    later_ms = [(on_again_s + after_s) * 1000 for after_s in (20, 60, 170)]
+    with playing(plan, on_again_s + 250, [20_000, *later_ms]) as door:
+        door.until(55)
+        assert door.ways.chip is not None
+        assert abs(door.ways.chip.now_us() // 1000 - door.run.world.utc_ms()) < 300
+        door.until(on_again_s + 15)
+        # What TLS checks dates by, before anybody has answered: the year 2000 is where the chip's own clock begins.
+        kept = door.checkpoint.board._keeping
+        own_ms = 946_684_800_000 + (kept._rtc_base_us + door.run.world.kernel.now_us - kept._rtc_zero_us) // 1000
+        assert (abs(own_ms - door.run.world.utc_ms()) < 10_000) == battery
+    second = [record for card, record in scans(door.placed) if not card.startswith("0000")]
+    assert len(second) == 3
+    # Without a clock the later boot is placed by the network that comes back: its own CLOCK is then the collector's.
+    assert sources(door) == ([COLLECTOR, RTC, COLLECTOR] if battery else [COLLECTOR])
+    assert all_within(door)
+    if battery:
+        said = next(clock for clock in door.told(records.CLOCK) if clock["source"] == RTC)
+        assert 8_640 < said["error_ms"] < 9_500, "50 ppm of two days: its drift was never measured"
+        assert abs(door.health(15)[-1] - 200) < 20, "now it is, in 0.1 ppm"
+
+
+def test_a_time_server_serves_while_the_centre_does_not() -> None:
+    plan = WIFI_DOOR % (0, 'ntp = "pool.example"') + fault("collector_down", 0, 90)
+    with playing(plan, 150, [20_000, 80_000, 120_000]) as door:
+        door.until(60)
+        assert door.ways.ntp.questions == 1
+    assert sources(door)[0] == NTP and all_within(door)
+    assert door.told(records.CLOCK)[0]["error_ms"] < 200
+
+
+def test_a_time_server_that_lies_is_not_believed_against_the_centre() -> None:
+    plan = WIFI_DOOR % (0, 'ntp = "pool.example"') + fault("collector_down", 0, 60) + fault("collector_down", 100, 20)
+    with playing(plan, 160, [20_000, 80_000, 140_000]) as door:
+        door.ways.ntp.ahead_ms = HOUR_MS
+    assert sources(door) == [NTP, COLLECTOR]
+    early, late = door.told(records.CLOCK)[0], door.told(records.CLOCK)[-1]
+    assert early["unix_ms"] - late["unix_ms"] > HOUR_MS // 2
+
+
+@pytest.mark.parametrize("wrong", ["alarm", "forged", "years"])
+def test_answers_that_are_none_tell_nothing(wrong: str) -> None:
+    plan = WIFI_DOOR % (0, 'ntp = "192.168.4.9"') + fault("collector_down", 0, 90)
+    with playing(plan, 260, [20_000, 200_000]) as door:
+        server = door.ways.ntp
+        server.alarm, server.forged = wrong == "alarm", wrong == "forged"
+        server.ahead_ms = -400 * DAY_S * 1000 if wrong == "years" else 0
+        door.until(89)
+        assert server.questions > 1
+    assert sources(door) == [COLLECTOR]
+
+
+@pytest.mark.parametrize(("zone", "nitz"), [(28, True), (-14, True), (23, True), (28, False)])
+def test_the_networks_time_serves_until_the_centre_answers(zone: int, nitz: bool) -> None:
+    plan = MOBILE % (ALONE, f"zone_quarters = {zone}, nitz = {str(nitz).lower()}") + fault("collector_down", 0, 60)
+    with playing(plan, 260, [20_000, 50_000, 200_000]) as door:
+        door.until(1)
+    assert sources(door) == ([MODEM, COLLECTOR] if nitz else [COLLECTOR])
+    assert all_within(door)
+    if nitz:
+        assert door.told(records.CLOCK)[0]["error_ms"] < 11_000

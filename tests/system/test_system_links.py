@@ -1,0 +1,136 @@
+"""Networks that come and go under a whole door: access points, a modem in every state it can be found in, and no scan lost."""
+
+from __future__ import annotations
+
+from host_tools.simulator import scenario
+from host_tools.simulator.modem import COMMAND, DATA
+from host_tools.simulator.run import Run
+from tests.system.one_door import ALONE, MOBILE, WIFI, Played, fault, playing
+from tests.system.payloads import Payloads
+
+
+def test_an_access_point_restarts_and_only_a_fresh_radio_finds_it_again() -> None:
+    plan = WIFI % '{ ssid = "cho", password = "mot-hai-ba" }'
+    plan += 'access_points = [{ ssid = "cho", password = "mot-hai-ba", wedges = true, rssi_dbm = -71 }]\n'
+    plan += fault("wifi_down", 20, 40)
+    with playing(plan, 130, [10_000, 40_000, 90_000]) as door:
+        door.until(60)
+        assert door.answered_over(door.ways.wifi, 45) < 45
+    assert door.ways.station.associations == 2
+    assert set(door.health(6)) == {-71}
+
+
+def test_networks_are_tried_in_order_hidden_ones_and_one_without_dhcp_among_them() -> None:
+    networks = [
+        '{ ssid = "gone", password = "mot-hai-ba" }',
+        '{ ssid = "hidden", password = "mot-hai-ba" }',
+        '{ ssid = "fixed", password = "mot-hai-ba", static = ["10.0.0.9", "255.255.255.0", "10.0.0.1", "10.0.0.1"] }',
+    ]
+    plan = WIFI % ", ".join(networks)
+    plan += 'access_points = [{ ssid = "hidden", password = "mot-hai-ba", hidden = true }, '
+    plan += '{ ssid = "fixed", password = "mot-hai-ba", dhcp = false }]\n' + fault("wifi_down", 60, ssid="hidden")
+    with playing(plan, 150, [10_000, 50_000, 120_000]) as door:
+        station = door.ways.station
+        door.until(40)
+        assert station._at is not None and station._at.ssid == "hidden" and ("", -58) in station.seen()
+        door.until(130)
+        assert station._at is not None and station._at.ssid == "fixed"
+
+
+def test_wifi_that_passes_nothing_is_left_within_a_minute_and_returned_to() -> None:
+    """The first way back is tried too early and costs time; the second comes after twice the wait."""
+    plan = MOBILE % ("", "") + fault("wifi_dead", 100, 380)
+    with playing(plan, 1200, [20_000, 105_000, 150_000, 600_000, 1_150_000]) as door:
+        door.until(99)
+        assert door.ways.wifi.requests and not door.mobile.requests and door.modem.registered(), "it stands by"
+        door.until(100)
+        assert door.answered_over(door.mobile, 60) <= 60
+        assert not door.ways.station.associated, "one link at a time"
+        door.until(420)
+        assert door.ways.cellular.associations == 1, "no way back before five minutes"
+        door.until(700)
+        assert door.ways.cellular.associations == 2 and door.ways.station.associations == 2, "tried, found dead, left"
+        door.until(1100)
+        assert door.ways.station.associated and not door.ways.cellular.associated
+    kinds = door.health(5)
+    assert kinds[0] == 1 and 2 in kinds and kinds[-1] == 1
+
+
+def test_a_network_that_denies_us_is_asked_again_and_reported() -> None:
+    plan = MOBILE % (ALONE, "") + fault("mobile_denied", 0, 70)
+    with playing(plan, 150, [20_000, 100_000]) as door:
+        door.until(70)
+        assert door.mobile.requests == 0
+        assert door.answered_over(door.mobile, 60) <= 60
+    assert door.notes().count("modem: registration denied") == 1
+
+
+def test_a_board_that_restarts_finds_its_modem_still_in_the_call() -> None:
+    plan = MOBILE % (ALONE, "") + fault("board_reset", 60)
+    with playing(plan, 120, [40_000, 80_000]) as door:
+        door.until(60.5)
+        assert door.modem.state == DATA
+        assert door.answered_over(door.mobile, 30) <= 30
+        assert door.modem.boots == 1 and door.modem.presses == 1, "nobody pressed its power key for that"
+
+
+def test_a_modem_on_when_the_board_gets_its_power_is_not_switched_off() -> None:
+    with playing(MOBILE % (ALONE, "running = true"), 60, [30_000]) as door:
+        door.until(50)
+        assert door.modem.boots == 1 and door.modem.state == DATA
+
+
+def test_a_brown_out_of_the_modem_is_noticed_and_survived() -> None:
+    plan = MOBILE % (ALONE, "") + fault("modem_brown_out", 60)
+    with playing(plan, 180, [40_000, 62_000, 150_000]) as door:
+        door.until(61)
+        took_s = door.answered_over(door.mobile, 115)
+        assert door.modem.boots == 2 and took_s <= 115
+
+
+def test_ppp_that_is_up_and_passes_nothing_is_dialled_again() -> None:
+    plan = MOBILE % (ALONE, "") + fault("mobile_dead", 60, 100)
+    with playing(plan, 260, [40_000, 80_000, 200_000]) as door:
+        door.until(60)
+        calls = door.modem.calls
+        door.waits_for(lambda: door.modem.calls > calls, 80)
+        door.until(160)
+        assert door.answered_over(door.mobile, 60) <= 60
+
+
+def test_a_sim_that_is_seen_only_after_a_power_cycle_gets_one() -> None:
+    with playing(MOBILE % (ALONE, 'sim = "missing"'), 420, [20_000, 400_000]) as door:
+        door.waits_for(lambda: door.modem.boots == 2, 300)
+        door.modem.options.sim = "ready"
+        assert door.answered_over(door.mobile, 60) <= 60
+        assert door.modem.presses == 3, "on, off, on"
+    assert door.notes().count("modem: SIM: none") == 1
+
+
+def test_a_sim7600_serves_as_well_and_a_sim_card_with_a_pin() -> None:
+    plan = (MOBILE % (ALONE, 'kind = "sim7600", sim = "pin", slow_us = 2000000')).replace(
+        'modem = "a7670", apn', 'modem = "sim7600", pin = "1234", apn'
+    )
+    with playing(plan, 120, [60_000]) as door:
+        door.until(100)
+        assert door.modem.state in (COMMAND, DATA)
+    assert door.modem.log.count('AT+CPIN="1234"') == 1
+
+
+def test_what_config_asks_for_and_the_board_has_not_is_told_and_left_out() -> None:
+    wifi = '{ ssid = "cho", password = "mot-hai-ba" }], cellular = { apn = "x" }, clock_chip = "ds3231", ntp = "a.b"'
+    with playing((WIFI % wifi).replace('"a.b"]', '"a.b"'), 40, [20_000]) as door:
+        door.until(1)
+    assert sorted(note for note in door.notes() if "board" in note) == [
+        "cellular: this board has no modem pins",
+        "clock_chip: this board has no I2C pins",
+    ]
+
+
+def test_a_wrong_pin_is_tried_once() -> None:
+    plan = (MOBILE % (ALONE, 'sim = "pin"')).replace('apn = "', 'pin = "9999", apn = "')
+    text = 'name = "pin"\nseed = 3\nduration_s = 600\nsettle_s = 0\n' + plan
+    with Run(scenario.parse(text), album=Payloads()) as run:
+        run.play()
+        door = Played(run)
+        assert door.modem.log.count('AT+CPIN="9999"') == 1 and door.modem.calls == 0
