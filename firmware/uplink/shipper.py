@@ -99,7 +99,10 @@ class Shipper:
                 piece = (index, ring.generation, 0, bytes(32), 0, journal.SECTOR_BYTES, None)
             elif state == journal.UNRELEASED or (state == journal.RELEASED and self._wanted(index)):
                 piece = self._piece(index)
-                again = again or state == journal.RELEASED
+                if piece and state == journal.RELEASED:
+                    if not self._again or piece[1] != self._again[0]:
+                        continue  # of another generation, and not what is wanted
+                    again = True
             else:
                 continue
             if piece is None:
