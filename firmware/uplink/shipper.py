@@ -97,12 +97,13 @@ class Shipper:
             state = ring.state[index]
             if state == journal.DAMAGED:
                 piece = (index, ring.generation, 0, bytes(32), 0, journal.SECTOR_BYTES, None)
-            elif state == journal.UNRELEASED or (state == journal.RELEASED and self._wanted(index)):
+            elif state == journal.UNRELEASED:
                 piece = self._piece(index)
-                if piece and state == journal.RELEASED:
-                    if not self._again or piece[1] != self._again[0]:
-                        continue  # of another generation, and not what is wanted
-                    again = True
+            elif state == journal.RELEASED and self._wanted(index):
+                piece = self._piece(index)
+                if piece and piece[1] != ring.generation:
+                    continue  # another generation's: it lies there and is not what is wanted
+                again = True
             else:
                 continue
             if piece is None:

@@ -685,6 +685,29 @@ def test_a_collector_that_lost_data_gets_released_sectors_again():
         assert boot.ring.unreleased() == 1 and shipper._again is None
 
 
+def test_a_released_sector_of_another_generation_is_not_sent_for_ever():
+    other = Nor(8, seed=99)
+    stranger = Boot(other, 7)
+    for n in range(100):
+        stranger.scan(n)
+    boot, shipper, centre, _ = board(scans=400, sectors=8)
+    index = 0
+    boot.ring.flash.data[index * 4096 : (index + 1) * 4096] = other.data[:4096]
+    again = Boot(boot.ring.flash, 3)
+    shipper._ring = again.ring
+    again.ring.state[index] = journal.RELEASED
+    body = json.dumps({"stored": 0, "resend": {"generation": again.ring.generation, "sequence": 1}})
+    while ship(shipper):
+        pass
+    centre.answers = [saying(centre, body)]
+    before = len(centre.requests)
+    for _ in range(10):
+        if not ship(shipper):
+            break
+    assert len(centre.requests) - before < 5 and shipper._again is None
+    assert {p[0] for request in centre.requests[before:] for p in pieces(request)} == {again.ring.generation}
+
+
 def test_what_a_collector_asks_for_wrongly_changes_nothing():
     boot, shipper, centre, _ = board(scans=300)
     while ship(shipper):
