@@ -162,9 +162,10 @@ class Module:
 
     def _chattering(self):
         """True while it sends without a rest, or more codes and noise than a module that rests between codes can."""
-        silence_ms = time.ticks_diff(time.ticks_ms(), self._heard_ms)
+        now = time.ticks_ms()
         long = time.ticks_diff(self._heard_ms, self._busy_ms) > _CHATTER_MS
-        return (long and silence_ms < _PAUSE_MS) or (self._hasty >= _HASTY and silence_ms < _REST_MS)
+        hasty = self._hasty >= _HASTY and time.ticks_diff(now, self._came_ms) < _REST_MS
+        return hasty or (long and time.ticks_diff(now, self._heard_ms) < _PAUSE_MS)
 
     def _came(self):
         """A code, or a burst of noise: count those that come too soon after the one before."""

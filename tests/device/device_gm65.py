@@ -302,5 +302,5 @@ def test_what_comes_faster_than_a_module_can_is_nobodys():
             if n == 10:
                 assert not reader._chattering(), "a few of them may be people"
         assert reader._chattering()
-        reader._heard_ms = time.ticks_add(time.ticks_ms(), -1000)
+        reader._came_ms = time.ticks_add(time.ticks_ms(), -1000)
         assert not reader._chattering(), "silence is none"

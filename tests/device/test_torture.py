@@ -57,7 +57,12 @@ MUTANTS = {
     "no read-back": ("refuse", RING, "        return back == data", "        return True"),
     "a dropped sector is not counted": ("overwrite", RING, "self.lost += 1", "self.lost += 0"),
     "a torn erase costs the next sector too": ("overwrite", RING, "(state == DAMAGED and self._overwrite)", "False"),
-    "sent on while it is overwritten": ("overwrite", SHIPPER, "if self._lost != self._ring.lost:", "if False:"),
+    "sent on while it is overwritten": (
+        "overwrite",
+        SHIPPER,
+        "if self._lost != self._ring.lost or (sequence and not self._ring.holds(index, sequence)):",
+        "if False:",
+    ),
     "released before all of it is stored": ("refuse", SHIPPER, "for piece in pieces[:stored]:", "for piece in pieces:"),
 }
 
