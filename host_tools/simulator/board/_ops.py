@@ -16,6 +16,8 @@ OP_RECEIVE_FROM = 13
 OP_SEND_TO = 14
 OP_WLAN_SCAN = 15
 OP_I2C = 16
+# What was typed at the console of a program that has ended.
+OP_CONSOLE = 17
 POST_FIRST = 32
 POST_PIN = 33
 POST_PWM = 34
@@ -62,3 +64,5 @@ CAUSE_POWER_ON = 1
 CAUSE_HARD = 2
 CAUSE_WATCHDOG = 3
 CAUSE_SOFT = 5
+# With a cause: the boot begins in the raw REPL, so main.py does not run.
+RAW_REPL = 0x80

@@ -47,7 +47,9 @@ def _begin():
     start = _chip.hello(name.encode())
     _, _, _, cause, flash_fd, rtc_base_us, mac, poor, rich, uarts = struct.unpack_from("<IiIBIq6s16s16sB", start, 0)
     at = struct.calcsize("<IiIBIq6s16s16sB")
-    machine._cause = cause
+    global _raw
+    _raw = cause & _ops.RAW_REPL
+    machine._cause = cause & ~_ops.RAW_REPL
     machine._unique_id = network._mac = bytes(mac)
     time.rtc_base_us = rtc_base_us
     os._poor, os._rich = bytes(poor), bytes(rich)
@@ -100,7 +102,7 @@ _begin()
 _mount()
 gc.collect()
 _end = 0
-for _path in ("/boot.py", "/main.py"):
+for _path in ("/boot.py",) if _raw else ("/boot.py", "/main.py"):
     _end = _run(_path)
     if _end:
         break
@@ -108,6 +110,9 @@ while True:
     if _end == 2:
         _chip.call(_ops.OP_RESET, bytes((_ops.CAUSE_SOFT,)))
     try:
-        _chip.call(_ops.OP_ENDED, bytes((_end,)))
+        if _chip.call(_ops.OP_ENDED, bytes((_end,)))[0]:  # somebody is at the console
+            import _repl
+
+            _repl.serve(_raw)
     except KeyboardInterrupt:
         pass
