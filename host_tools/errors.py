@@ -8,6 +8,8 @@ EXIT_PROMISE_BROKEN = 1
 EXIT_USAGE = 2
 EXIT_INPUT = 3
 EXIT_ENVIRONMENT = 4
+EXIT_DEVICE = 5  # the board, its port or its cable
+EXIT_INTERRUPTED = 130  # Ctrl-C
 
 
 class UserError(Exception):

@@ -11,12 +11,17 @@ from host_tools.text import say
 
 
 def write_private(path: Path, text: str, option: str) -> None:
-    """Write `text` with mode 0600, also where the file exists; UserError names the command's `option` to change."""
+    """`write_private_bytes` of a text in UTF-8."""
+    write_private_bytes(path, text.encode(), option)
+
+
+def write_private_bytes(path: Path, content: bytes, option: str) -> None:
+    """Write `content` with mode 0600, also where the file exists; UserError names the command's `option` to change."""
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), 0o600)
-            file.write(text)
+            file.write(content)
     except OSError as error:
         raise UserError(
             say(f"không ghi được {path}: {error.strerror}", f"cannot write {path}: {error.strerror}"),

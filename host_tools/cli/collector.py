@@ -15,6 +15,7 @@ from typing import Any
 from host_tools.build.identity import load_identity
 from host_tools.collector import vault
 from host_tools.collector.asking import passphrase as ask_passphrase
+from host_tools.collector.enrolment import Enrolment
 from host_tools.collector.server import CollectorServer
 from host_tools.collector.state import StateView
 from host_tools.collector.store import Store
@@ -23,6 +24,7 @@ from host_tools.collector.wording import counted, gap_line, warnings
 from host_tools.errors import EXIT_OK, EXIT_USAGE, UserError
 from host_tools.formats.keys import collector_public
 from host_tools.private_files import write_private
+from host_tools.tables import read_table, write_table
 from host_tools.text import say
 
 SUMMARY = ("trung tâm nhận dữ liệu từ các chốt", "the centre that checkpoints report to")
@@ -80,6 +82,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     assign = command("assign", "chuyển thiết bị sang chốt khác", "move a board to another checkpoint", _assign)
     assign.add_argument("device", metavar="DEVICE", help=say("mã thiết bị, 16 chữ số hex", "device id, 16 hex digits"))
     assign.add_argument("checkpoint", metavar="CHECKPOINT", help=say("chốt mới, từ lúc này", "its place from now on"))
+
+    token = command("token", "tạo mã ghi danh dùng một lần", "make one-time tokens that enrol boards", _token)
+    token.add_argument("checkpoint", nargs="*", metavar="CHECKPOINT", help=say("mỗi chốt một mã", "a token for each"))
+    token.add_argument("--hours", type=int, default=72, help=say("sống bao lâu (mặc định 72)", "how long it holds (72)"))
+    table = say("CSV có cột checkpoint; ghi lại với cột token", "a CSV with a column checkpoint; a column token is added")
+    token.add_argument("--csv", type=Path, metavar="FILE", help=table)
 
     status = command("status", "tình trạng", "what has come in, and what to look at", _status)
     status.add_argument("--json", type=Path, metavar="FILE", help=say("ghi thêm ra tệp JSON", "also write a JSON file"))
@@ -232,6 +240,29 @@ def _assign(args: argparse.Namespace) -> int:
     with database_errors(database), Store(database, make=False) as store:
         store.assign(device_id, checkpoint, _now_ms())
     print(f"{device_id.hex()}  {checkpoint}")
+    return EXIT_OK
+
+
+def _token(args: argparse.Namespace) -> int:
+    database = _database(args.directory)
+    table = None if args.csv is None else read_table(args.csv)
+    names = [*args.checkpoint, *(row["checkpoint"] for row in table or [])]
+    if not names:
+        raise UserError(
+            say("cho chốt nào?", "for which checkpoint?"),
+            hint=say("ví dụ chot collector token DIR 'cổng chợ'", "for example chot collector token DIR 'market gate'"),
+            exit_code=EXIT_USAGE,
+        )
+    names = [_checkpoint(name) for name in names]
+    with database_errors(database), Store(database) as store:
+        enrolment = Enrolment(store, vault.private_keys(args.directory))
+        tokens = [str(enrolment.make(name, args.hours, _now_ms())) for name in names]
+    for token, name in list(zip(tokens, names, strict=True))[: len(args.checkpoint)]:
+        print(f"{token}  {name}")
+    if table is not None:
+        rows = [{**row, "token": token} for row, token in zip(table, tokens[len(args.checkpoint) :], strict=True)]
+        write_table(args.csv, rows)
+        print(say(f"{args.csv}: {len(rows)} mã", f"{args.csv}: {len(rows)} tokens"))
     return EXIT_OK
 
 

@@ -8,10 +8,29 @@ import io
 import sys
 
 from host_tools import __version__
-from host_tools.errors import EXIT_ENVIRONMENT, EXIT_USAGE, UserError
+from host_tools.errors import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_USAGE, UserError
 from host_tools.text import say
 
-COMMANDS = ("build", "cards", "collector", "lists", "rescue", "sim", "trace")
+COMMANDS = (
+    "batch",
+    "build",
+    "cards",
+    "collector",
+    "config",
+    "doctor",
+    "enroll",
+    "flash",
+    "lists",
+    "logs",
+    "ports",
+    "pull",
+    "replace",
+    "rescue",
+    "shell",
+    "sim",
+    "trace",
+    "wipe",
+)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -57,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"      {error.hint}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        return 130
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return 141

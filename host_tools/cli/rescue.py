@@ -21,7 +21,7 @@ from host_tools.formats.keys import KeyRing, collector_public
 from host_tools.private_files import write_private
 from host_tools.text import say
 
-SUMMARY = ("cứu dữ liệu từ ảnh flash của bo mạch", "rescue the data in a dump of a board's flash")
+SUMMARY = ("cứu dữ liệu từ bo mạch hay ảnh flash của nó", "rescue the data on a board, or in a dump of its flash")
 EXAMPLE = "chot rescue flash.bin --db centre/collector.db"
 MAX_DUMP_BYTES = 16 << 20  # the largest flash that a board has
 
@@ -43,9 +43,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
         "image",
-        type=Path,
-        metavar="IMAGE",
-        help=say("ảnh cả flash, hoặc riêng phân vùng journal", "a whole flash, or its journal partition alone"),
+        metavar="IMAGE_OR_PORT",
+        help=say(
+            "ảnh cả flash, hoặc riêng phân vùng journal, hoặc cổng của bo mạch (chạy hay chết)",
+            "a whole flash, its journal partition alone, or the port of a board, running or dead",
+        ),
     )
     keys = say(
         "thư mục trung tâm, collector.key, hay bản khôi phục (không có: thư mục của --db)",
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
             say(f"không có tệp {args.db}", f"there is no file {args.db}"),
             hint=say("là collector.db trong thư mục trung tâm", "it is collector.db in the collector's directory"),
         )
-    dump = open_dump(_read(args.image))
+    dump = open_dump(_off_board(args.image) if _is_port(args.image) else _read(Path(args.image)))
     notes = list(dump.notes)
     privates = _private_keys(args.keys if args.keys is not None else args.db.parent, args.passphrase_file)
     identity = load_identity(args.identity) if args.identity is not None else dump.identity
@@ -113,6 +115,20 @@ def run(args: argparse.Namespace) -> int:
     if args.json is not None:
         write_private(args.json, json.dumps(_report(dump, device_id, found, notes, imported), indent=1) + "\n", "--json")
     return EXIT_OK
+
+
+def _is_port(name: str) -> bool:
+    return "://" in name or Path(name).is_char_device()
+
+
+def _off_board(port: str) -> bytes:
+    """A dump read off a board by its loader; the board keeps its journal and goes back to work."""
+    from host_tools.device import dumping
+    from host_tools.device.loader import in_loader
+
+    with in_loader(port) as board:
+        flashed = dumping.look(board)
+        return dumping.dump(board, flashed, dumping.read_journal(board, flashed))
 
 
 def _read(path: Path) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import sqlite3
 import ssl
@@ -19,6 +20,7 @@ from aiohttp import ClientError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from host_tools.collector.doorman import Doorman
+from host_tools.collector.enrolment import Enrolment
 from host_tools.collector.opening import Opened, heard, open_request, whole
 from host_tools.collector.page import PAGE
 from host_tools.collector.resend import ASKED, Resends, detail
@@ -27,6 +29,7 @@ from host_tools.collector.store import REFUSED_EPOCH, UNKNOWN_COLLECTOR_KEY, Sto
 from host_tools.collector.trouble import reason
 from host_tools.collector.writer import Writer
 from host_tools.errors import EXIT_ENVIRONMENT, UserError
+from host_tools.formats import enrolment
 from host_tools.formats.keys import KeyRing, RefusedKey, collector_key_id, collector_public, epoch_keys, request_key
 from host_tools.formats.wire import (
     MAX_REQUEST_BYTES,
@@ -80,6 +83,7 @@ class _Intake:
         self._resends = Resends(self._store)
         self._privates = {collector_key_id(collector_public(private)): private for private in private_keys}
         self._rings: OrderedDict[tuple[bytes, bytes], KeyRing] = OrderedDict()
+        self.enrolment = Enrolment(self._store, private_keys)
 
     def close(self) -> None:
         self._store.close()
@@ -126,14 +130,14 @@ class _Intake:
             return None
 
 
-async def _read_body(request: web.Request) -> bytes | None:
+async def _read_body(request: web.Request, most_bytes: int = MAX_REQUEST_BYTES) -> bytes | None:
     """The body, None if it is larger than a request may be (then the rest is left unread); raises TimeoutError."""
-    if request.content_length is not None and request.content_length > MAX_REQUEST_BYTES:
+    if request.content_length is not None and request.content_length > most_bytes:
         return None
     body = bytearray()
     while chunk := await request.content.readany():
         body += chunk
-        if len(body) > MAX_REQUEST_BYTES:
+        if len(body) > most_bytes:
             return None
     return bytes(body)
 
@@ -234,6 +238,8 @@ class CollectorServer:
         doorman = Doorman()
         app = web.Application(middlewares=[doorman.attend])
         app.router.add_post("/v1/journal", self._journal)
+        app.router.add_get(enrolment.PATH, self._show_public_key)
+        app.router.add_post(enrolment.PATH, self._enrol)
         app.router.add_get("/v1/state", self._show_state)
         app.router.add_get("/", self._show_page)
         runner = web.AppRunner(
@@ -300,6 +306,29 @@ class CollectorServer:
             self._writer.put(device_id, Opened(), Opened(), received_ms, (ASKED, detail(*again)))
         reply["now"] = self._clock_ms()
         return web.Response(body=build_reply(taken.request.nonce, reply, taken.reply_key), content_type=CONTENT_TYPE)
+
+    async def _show_public_key(self, request: web.Request) -> web.Response:
+        """Who enrols checks it against the fingerprint in his token, so it may come from anybody."""
+        return web.Response(body=collector_public(self._private_keys[0]), content_type=enrolment.CONTENT_TYPE)
+
+    async def _enrol(self, request: web.Request) -> web.Response:
+        """Nothing of a request or its answer is logged: both ends make the board's key from them."""
+        try:
+            body = await asyncio.wait_for(_read_body(request, enrolment.MAX_REQUEST_BYTES), BODY_TIMEOUT_S)
+        except asyncio.TimeoutError:
+            return _refuse(408)
+        except (ClientError, ConnectionError):
+            self._note_broken_off()
+            return _refuse(400)
+        if body is None:
+            return _refuse(413)
+        answer = functools.partial(self._intake.enrolment.answer, body, self._clock_ms())
+        try:
+            reply = await asyncio.get_running_loop().run_in_executor(self._intake_thread, answer)
+        except (sqlite3.Error, UserError) as error:
+            log.error("an enrolment was not taken in: %s", error)
+            return _refuse(503)
+        return _refuse(400) if reply is None else web.Response(body=reply, content_type=enrolment.CONTENT_TYPE)
 
     async def _show_state(self, request: web.Request) -> web.Response:
         try:

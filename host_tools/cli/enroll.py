@@ -1,0 +1,68 @@
+"""`chot enroll`: registers a flashed board with a collector by a one-time token; writes its identity and settings."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from host_tools.cli.board_options import json_option, port_argument, read_config, setting, write_json
+from host_tools.errors import EXIT_DEVICE, EXIT_OK, UserError
+from host_tools.text import say
+
+SUMMARY = ("ghi danh bo mạch với trung tâm", "enrol a board with a collector")
+EXAMPLE = "chot enroll /dev/ttyUSB0 --collector http://10.0.0.5:8080 --token k3j5z-... --set 'wifi=[{\"ssid\":\"cho\"}]'"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    port_argument(parser)
+    parser.add_argument("--collector", required=True, metavar="URL", help=say("địa chỉ trung tâm", "the collector"))
+    token = say("mã dùng một lần ('chot collector token')", "the one-time token ('chot collector token' makes it)")
+    parser.add_argument("--token", required=True, help=token)
+    own = say("địa chỉ mà bo mạch sẽ gọi, nếu khác", "the address that the board is to call, if another")
+    parser.add_argument("--board-url", metavar="URL", help=own)
+    parser.add_argument("--config", type=Path, metavar="FILE", help=say("cấu hình mới, JSON", "new settings, JSON"))
+    text = say("đổi một mục cấu hình (nhiều lần được)", "change one setting (may be given again)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help=text)
+    json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask the collector, then write the identity by esptool and the settings by mpremote."""
+    from host_tools.build.settings import check_config
+    from host_tools.device import dumping, flashing
+    from host_tools.device.enrolling import enrol
+    from host_tools.device.loader import in_loader
+    from host_tools.device.settings import changed, put
+
+    settings = dict(map(setting, args.settings))
+    config = None if args.config is None else read_config(args.config)
+    if config is not None:
+        check_config(flashing.FIRMWARE_DIR, {**config, **settings})
+    with in_loader(args.port) as board:
+        flashed = dumping.look(board)
+        if flashed.journal() is None:
+            raise UserError(
+                say(f"{args.port}: chưa nạp Chốt", f"{args.port}: Chốt is not on it"),
+                hint=say("nạp trước bằng 'chot flash'", "'chot flash' comes first"),
+                exit_code=EXIT_DEVICE,
+            )
+        identity, checkpoint = enrol(args.collector, args.token, board.device_id, args.board_url)
+        flashing.write_identity(board, identity)
+    if config is not None or settings:
+        put(args.port, lambda old: changed(old if config is None else config, settings, above=old))
+    result: dict[str, Any] = {
+        "port": args.port,
+        "device": identity.device_id.hex(),
+        "checkpoint": checkpoint,
+        "collector": identity.collector_url,
+    }
+    print(
+        say(
+            f"{args.port}: {result['device']} thuộc chốt '{checkpoint}', gửi về {identity.collector_url}",
+            f"{args.port}: {result['device']} serves '{checkpoint}' and reports to {identity.collector_url}",
+        )
+    )
+    write_json(args.json, result)
+    return EXIT_OK
