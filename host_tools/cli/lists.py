@@ -24,11 +24,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         ".\nOne card a line, 'scheme,id', for example 'cccd,046099012345'. Schemes: text, qrqg, cccd, bhyt, dcc, smart,\n"
         "nz, vds-nc, divoc. The file is of use only on boards with the same list_key, and only its owner may read it.",
     )
-    parser.add_argument(
+    key = parser.add_mutually_exclusive_group(required=True)
+    key.add_argument(
         "--identity",
         type=Path,
-        required=True,
         help=say("danh tính có list_key, JSON, quyền 0600", "identity with the list_key, JSON, mode 0600"),
+    )
+    key.add_argument(
+        "--centre",
+        type=Path,
+        metavar="DIR",
+        help=say("thư mục trung tâm đã ghi danh các bo mạch", "the directory of the collector that enrolled the boards"),
     )
     parser.add_argument(
         "--version",
@@ -49,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from host_tools.build.cardlist import CardList, read_cards
     from host_tools.build.identity import load_identity
     from host_tools.build.partitions import MIB, PARTITION_MAPS, find
+    from host_tools.collector import vault
     from host_tools.formats import lists
 
     if args.deny is None and args.allow is None:
@@ -64,7 +71,10 @@ def run(args: argparse.Namespace) -> int:
             exit_code=EXIT_USAGE,
         )
     date = _date(args.date)
-    identity = load_identity(args.identity)
+    if args.centre is None:
+        list_key = load_identity(args.identity).list_key
+    else:
+        list_key = vault.list_key(args.centre / vault.DATABASE_NAME)
     given: dict[str, CardList] = {
         name: read_cards(path) for name, path in (("deny", args.deny), ("allow", args.allow)) if path is not None
     }
@@ -74,10 +84,10 @@ def run(args: argparse.Namespace) -> int:
             hint=say("kiểm tra tệp, hoặc bỏ --allow", "check the file, or leave --allow out"),
         )
     fingerprints = {
-        name: [lists.fingerprint(identity.list_key, *card) for card in found.cards] for name, found in given.items()
+        name: [lists.fingerprint(list_key, *card) for card in found.cards] for name, found in given.items()
     }
     try:
-        file = lists.encode(identity.list_key, args.version, date, **fingerprints)
+        file = lists.encode(list_key, args.version, date, **fingerprints)
     except lists.ListFormatError as error:
         raise UserError(str(error), hint=say("chia danh sách ra", "divide the list")) from None
     rooms = {size: lists.room_bytes(find(PARTITION_MAPS[size], "lists").size) for size in sorted(PARTITION_MAPS)}

@@ -126,7 +126,8 @@ class Enrolment:
         except BaseException:
             db.execute("ROLLBACK")
             raise
-        return {"checkpoint": checkpoint, "now": now_ms}
+        list_key = vault.list_key(self._store.path)
+        return {"checkpoint": checkpoint, "list_key": list_key.hex(), "now": now_ms}
 
     def _register(self, device_id: bytes, device_key: bytes, checkpoint: str, now_ms: int, *, fresh: bool) -> None:
         """Take the board up, or give a known one its new key and place; inside the transaction."""

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from host_tools.collector.trouble import reason
@@ -28,6 +30,7 @@ SALT_BYTES = 16
 # 128 MB and about half a second for each guess at the passphrase.
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 1 << 17, 8, 1
 _RECOVERY_AAD = b"chot/1/recovery"
+_LIST_INFO = b"chot/1/list"
 _WRAP_AAD = b"chot/1/device-key"
 
 
@@ -101,6 +104,12 @@ def wrapping_key(database: Path, *, make: bool) -> bytes:
         with contextlib.suppress(FileExistsError):  # somebody else may make it in between: theirs holds
             write_new(path, os.urandom(KEY_BYTES).hex().encode() + b"\n")
     return _keys_in(path)[0]
+
+
+def list_key(database: Path) -> bytes:
+    """The key of the lists of all boards that this collector has enrolled; it follows from the wrapping key, so a recovery
+    copy brings it back too. Raises UserError."""
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=_LIST_INFO).derive(wrapping_key(database, make=False))
 
 
 def wrap(key: bytes, device_id: bytes, device_key: bytes) -> bytes:

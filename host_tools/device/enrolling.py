@@ -40,7 +40,8 @@ def enrol(url: str, token_text: str, device_id: bytes, board_url: str | None = N
             say(*map(str, said["refused"][:2])),
             hint=say("xin mã mới: 'chot collector token'", "ask for a new one: 'chot collector token'"),
         )
-    identity = Identity(device_id, session.device_key, public, board_url or url, session.list_key)
+    list_key = bytes.fromhex(said["list_key"])
+    identity = Identity(device_id, session.device_key, public, board_url or url, list_key)
     to_json(identity)  # refuses an address that the firmware could not reach
     return identity, str(said["checkpoint"])
 

@@ -85,12 +85,11 @@ class Session:
     request_key: bytes = field(repr=False)
     reply_key: bytes = field(repr=False)
     device_key: bytes = field(repr=False)
-    list_key: bytes = field(repr=False)
 
 
 def _session(shared: bytes, ephemeral_public: bytes, public: bytes) -> Session:
-    okm = HKDF(algorithm=SHA256(), length=128, salt=None, info=_INFO + ephemeral_public + public).derive(shared)
-    return Session(okm[:32], okm[32:64], okm[64:96], okm[96:])
+    okm = HKDF(algorithm=SHA256(), length=96, salt=None, info=_INFO + ephemeral_public + public).derive(shared)
+    return Session(okm[:32], okm[32:64], okm[64:])
 
 
 def build_request(public: bytes, token: Token, members: dict[str, Any]) -> tuple[bytes, Session]:

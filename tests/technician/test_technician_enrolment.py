@@ -37,7 +37,10 @@ def test_both_ends_make_the_same_key(centre: Centre) -> None:
         assert store.device_key(BOARD) == identity.device_key
         assert store.assignments(BOARD)[-1].checkpoint == "school"
     assert identity.collector_public == collector_public(vault.private_keys(centre.directory)[0])
-    assert len({identity.device_key, identity.list_key}) == 2
+    # All boards of a collector share its list key, so one list file serves them all.
+    other, _ = enrol(centre.url, centre.token("school"), OTHER)
+    assert other.list_key == identity.list_key == vault.list_key(centre.database)
+    assert len({identity.device_key, other.device_key, identity.list_key, vault.wrapping_key(centre.database, make=False)}) == 4
 
 
 def test_a_token_is_for_one_board_which_may_try_again(centre: Centre) -> None:
