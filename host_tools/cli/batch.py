@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from host_tools.cli.board_options import json_option, write_json
+from host_tools.cli.board_options import json_option, lists_option, read_bytes, write_json
 from host_tools.cli.flash import flashing_options
 from host_tools.errors import EXIT_DEVICE, EXIT_OK
 from host_tools.text import say
@@ -33,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     idle = say("dừng khi không có bo mới trong ngần ấy giây", "end when no new board has come for so many seconds")
     parser.add_argument("--idle", type=float, metavar="SECONDS", help=idle)
     parser.add_argument("--no-test", action="store_true", help=say("không khám", "do not examine them"))
+    lists_option(parser)
     json_option(parser)
 
 
@@ -51,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
         jobs=max(1, args.jobs),
         examines=not args.no_test,
         board_url=args.board_url,
+        lists=read_bytes(args.lists, "--lists"),
         tell=lambda line: print(line, flush=True),
     )
     print(say("cắm bo mạch; Ctrl-C để dừng", "plug boards in; Ctrl-C ends it"), flush=True)

@@ -34,6 +34,12 @@ def rescue_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help=force)
 
 
+def lists_option(parser: argparse.ArgumentParser) -> None:
+    """--lists FILE."""
+    text = say("danh sách thẻ, do 'chot lists' tạo", "a file made by 'chot lists'")
+    parser.add_argument("--lists", type=Path, metavar="FILE", help=text)
+
+
 def write_json(target: str | None, result: Any) -> None:
     """What --json asks for, if it does."""
     if target is None:

@@ -6,7 +6,15 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from host_tools.cli.board_options import json_option, port_argument, read_config, setting, write_json
+from host_tools.cli.board_options import (
+    json_option,
+    lists_option,
+    port_argument,
+    read_bytes,
+    read_config,
+    setting,
+    write_json,
+)
 from host_tools.errors import EXIT_DEVICE, EXIT_OK, UserError
 from host_tools.text import say
 
@@ -25,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help=say("cấu hình mới, JSON", "new settings, JSON"))
     text = say("đổi một mục cấu hình (nhiều lần được)", "change one setting (may be given again)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help=text)
+    lists_option(parser)
     json_option(parser)
 
 
@@ -40,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     config = None if args.config is None else read_config(args.config)
     if config is not None:
         check_config(flashing.FIRMWARE_DIR, {**config, **settings})
+    lists = read_bytes(args.lists, "--lists")
     with in_loader(args.port) as board:
         flashed = dumping.look(board)
         if flashed.journal() is None:
@@ -49,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
                 exit_code=EXIT_DEVICE,
             )
         identity, checkpoint = enrol(args.collector, args.token, board.device_id, args.board_url)
-        flashing.write_identity(board, identity)
+        flashing.write_identity(board, identity, lists)
     if config is not None or settings:
         put(args.port, lambda old: changed(old if config is None else config, settings, above=old))
     result: dict[str, Any] = {

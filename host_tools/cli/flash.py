@@ -8,8 +8,10 @@ from pathlib import Path
 
 from host_tools.cli.board_options import (
     json_option,
+    lists_option,
     port_argument,
     progress_line,
+    read_bytes,
     read_config,
     rescue_options,
     write_json,
@@ -32,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     flashing_options(parser)
     parser.add_argument("--config", type=Path, metavar="FILE", help=say("cấu hình, JSON", "settings, JSON"))
     parser.add_argument("--identity", type=Path, metavar="FILE", help=say("danh tính, JSON", "identity, JSON"))
+    lists_option(parser)
     rescue_options(parser)
     json_option(parser)
 
@@ -55,15 +58,16 @@ def run(args: argparse.Namespace) -> int:
     if config is not None:
         maker.check(config)
     given = None if args.identity is None else load_identity(args.identity)
+    lists = read_bytes(args.lists, "--lists")
     begun_s = time.monotonic()
     with in_loader(args.port) as board:
         flashing.check_board(board, maker)
         flashed = dumping.look(board)
-        dumping.refuse_to_lose(board, flashed, rescue=args.rescue, force=args.force)
         identity = given or flashed.identity
         if config is None:
             config = flashing.kept_config(board, flashed) or DEFAULT_CONFIG
-        plan = maker.plan(board.flash_bytes, config, identity)
+        plan = maker.plan(board.flash_bytes, config, identity, lists)
+        dumping.refuse_to_lose(board, flashed, rescue=args.rescue, force=args.force)
         flashing.write(board, plan, progress_line(say("nạp", "flashing")))
         result = {
             "port": args.port,

@@ -82,6 +82,7 @@ class Batch:
         jobs: int = 1,
         examines: bool = True,
         board_url: str | None = None,
+        lists: bytes | None = None,
         tell: Callable[[str], None] = print,
     ) -> None:
         for row in rows_:
@@ -90,6 +91,7 @@ class Batch:
         self._maker = maker
         self._collector = collector
         self._board_url = board_url
+        self._lists = lists
         self._pattern = pattern
         self._jobs = jobs
         self._examines = examines
@@ -169,7 +171,7 @@ class Batch:
                         say(f"mã là của chốt '{checkpoint}'", f"the token is for '{checkpoint}'"),
                         hint=say("xem lại cột token", "check the column token"),
                     )
-                flashing.write_identity(board, identity)
+                flashing.write_identity(board, identity, self._lists)
             row.device = identity.device_id.hex()
             return row
         except UserError as error:

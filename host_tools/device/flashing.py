@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ import littlefs
 from host_tools.build.boards import load_board
 from host_tools.build.bundle import compile_bundle
 from host_tools.build.identity import Identity, encode_partition
-from host_tools.build.image import CONFIG_PATH, encode_config, make_filesystem
+from host_tools.build.image import CONFIG_PATH, encode_config, make_filesystem, place_lists
 from host_tools.build.partitions import (
     MIB,
     PARTITION_MAPS,
     TABLE_OFFSET,
     TABLE_SECTOR_BYTES,
+    Partition,
     encode_table,
     find,
     partition_map,
@@ -81,8 +83,11 @@ class Maker:
         """UserError when the firmware would refuse these settings."""
         check_config(self.firmware, config)
 
-    def plan(self, flash_bytes: int, config: Any, identity: Identity | None) -> Plan:
-        """What goes onto a board with so much flash; without an identity its partition stays blank."""
+    def plan(
+        self, flash_bytes: int, config: Any, identity: Identity | None, lists: bytes | None = None
+    ) -> Plan:
+        """What goes onto a board with so much flash; without an identity its partition stays blank. A list file is for a
+        board with its key: UserError without an identity."""
         self.check(config)
         partitions = partition_map(flash_bytes)
         app, vfs, own = (find(partitions, label) for label in ("factory", "vfs", "identity"))
@@ -101,7 +106,16 @@ class Maker:
             (app.offset, micropython.app),
             (vfs.offset, filesystem),
         ]
-        labels = ["nvs", "phy_init", "lists", "journal"]
+        labels = ["nvs", "phy_init", "journal"]
+        if lists is None:
+            labels.append("lists")
+        elif identity is None:
+            raise UserError(
+                say("danh sách cần bo mạch đã ghi danh", "lists are for a board that is enrolled"),
+                hint=say("'chot enroll … --lists FILE'", "'chot enroll … --lists FILE'"),
+            )
+        else:
+            pieces.append(_lists_piece(partitions, lists, identity))
         if identity is None:
             labels.append("identity")
         else:
@@ -183,8 +197,15 @@ def kept_config(board: Board, flashed: Flashed) -> dict[str, Any] | None:
     return None
 
 
-def write_identity(board: Board, identity: Identity) -> None:
-    """Give a flashed board its identity (or another one); UserError if it has no partition for it."""
+def write_identity(board: Board, identity: Identity, lists: bytes | None = None) -> None:
+    """Give a flashed board its identity (or another one), and the lists that go with it."""
     partitions = partition_map(board.flash_bytes)
-    own = find(partitions, "identity")
-    board.write([(own.offset, encode_partition(identity))])
+    pieces = [(find(partitions, "identity").offset, encode_partition(identity))]
+    if lists is not None:
+        pieces.append(_lists_piece(partitions, lists, identity))
+    board.write(pieces)
+
+
+def _lists_piece(partitions: Sequence[Partition], lists: bytes, identity: Identity) -> tuple[int, bytes]:
+    part = find(tuple(partitions), "lists")
+    return part.offset, place_lists(lists, identity, part.size)

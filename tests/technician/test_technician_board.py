@@ -80,6 +80,27 @@ def test_a_board_that_is_flashed_again_keeps_who_it_is(
     assert status == 0 and out.strip() == "heartbeat_s = 5"
 
 
+def test_lists_go_onto_a_board_with_its_key(
+    chot: Chot, table: Callable[..., UsbBoard], centre: Centre, download: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "stolen.csv").write_text("cccd,046099012345\n")
+    centre.token()
+    made = ("lists", "--centre", centre.directory, "--version", 1, "--deny", tmp_path / "stolen.csv")
+    assert chot(*made, "--output", tmp_path / "lists.bin")[0] == 0
+    board = table(collector=("127.0.0.1", centre.port))
+    command = ("flash", board.url, "--board", "esp32-devkitc", "--micropython", download)
+    status, _, err = chot(*command, "--lists", tmp_path / "lists.bin")
+    assert status == 3 and "for a board that is enrolled" in err
+    assert set(board.flash.dump()) == {0xFF}
+    flash(chot, board, download)
+    enrolling = ("enroll", board.url, "--collector", centre.url, "--token", centre.token())
+    status, _, err = chot(*enrolling, "--lists", tmp_path / "lists.bin")
+    assert status == 0, err
+    part = find(MAP, "lists")
+    file = (tmp_path / "lists.bin").read_bytes()
+    assert board.flash.cells(part.offset, 64) == file[:64]
+
+
 def test_records_are_not_overwritten_unless_saved_or_given_up(
     chot: Chot, working: UsbBoard, centre: Centre, download: Path, tmp_path: Path
 ) -> None:
