@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from host_tools.cli.board_options import (
     port_argument,
     read_bytes,
     read_config,
+    rescue_options,
     setting,
     write_json,
 )
@@ -26,14 +28,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     port_argument(parser)
     parser.add_argument("--collector", required=True, metavar="URL", help=say("địa chỉ trung tâm", "the collector"))
-    token = say("mã dùng một lần ('chot collector token')", "the one-time token ('chot collector token' makes it)")
-    parser.add_argument("--token", required=True, help=token)
+    token = say(
+        "mã dùng một lần ('chot collector token' tạo; không có thì hỏi)",
+        "the one-time token ('chot collector token' makes it); asked for if not given",
+    )
+    parser.add_argument("--token", help=token)
     own = say("địa chỉ mà bo mạch sẽ gọi, nếu khác", "the address that the board is to call, if another")
     parser.add_argument("--board-url", metavar="URL", help=own)
     parser.add_argument("--config", type=Path, metavar="FILE", help=say("cấu hình mới, JSON", "new settings, JSON"))
     text = say("đổi một mục cấu hình (nhiều lần được)", "change one setting (may be given again)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help=text)
     lists_option(parser)
+    rescue_options(parser)
     json_option(parser)
 
 
@@ -50,15 +56,21 @@ def run(args: argparse.Namespace) -> int:
     if config is not None:
         check_config(flashing.FIRMWARE_DIR, {**config, **settings})
     lists = read_bytes(args.lists, "--lists")
+    token = args.token or getpass.getpass(say("mã ghi danh: ", "token: "))
     with in_loader(args.port) as board:
         flashed = dumping.look(board)
-        if flashed.journal() is None:
+        journal = flashed.journal()
+        if journal is None:
             raise UserError(
                 say(f"{args.port}: chưa nạp Chốt", f"{args.port}: Chốt is not on it"),
                 hint=say("nạp trước bằng 'chot flash'", "'chot flash' comes first"),
                 exit_code=EXIT_DEVICE,
             )
-        identity, checkpoint = enrol(args.collector, args.token, board.device_id, args.board_url)
+        # What was recorded under the key that it has now opens with no other.
+        sectors = dumping.refuse_to_lose(board, flashed, rescue=args.rescue, force=args.force)
+        identity, checkpoint = enrol(args.collector, token, board.device_id, args.board_url)
+        if sectors:
+            board.erase(journal.offset, journal.size)
         flashing.write_identity(board, identity, lists)
     if config is not None or settings:
         put(args.port, lambda old: changed(old if config is None else config, settings, above=old))

@@ -19,6 +19,9 @@ from host_tools.formats import records
 from host_tools.formats.sector import SECTOR_BYTES
 
 LAST_MINUTE_MS = 60_000
+DAY_MS = 86_400_000
+# More power-ups a day than this need no exact figure.
+BOOTS_LOOKED_AT = 100
 # Records looked at for what happened lately; a door sees fewer people than that in a minute.
 RECENT_RECORDS = 400
 RECENT_EPOCHS = 3
@@ -176,6 +179,7 @@ class StateView:
             "firmware": None if boot is None else boot["version"],
             "config": None if boot is None else boot["config"],
             "boot_cause": None if boot is None else boot["cause"],
+            "power_ons_day": self._power_ons(device_id),
             "health": {} if health is None else {HEALTH_NAMES.get(k, str(k)): v for k, v in health["health"]},
             "clock_known": board.clock_known,
             "quarantined": quarantined,
@@ -188,6 +192,16 @@ class StateView:
             "overwritten_said": lacks.said_overwritten,
             "unusable_numbers": lacks.sectors(gaps.UNUSABLE),
         }
+
+    def _power_ons(self, device_id: bytes) -> int:
+        """How often its supply came back, as far as BOOT records of the last day say."""
+        found = self._store.db.execute(
+            "SELECT plaintext FROM records WHERE kind = ? AND received_ms > ? AND epoch IN"
+            " (SELECT id FROM epochs WHERE device_id = ? ORDER BY id DESC LIMIT ?)",
+            (records.BOOT, self._clock_ms() - DAY_MS, device_id, BOOTS_LOOKED_AT),
+        )
+        said = (records.decode(plaintext) for (plaintext,) in found)
+        return sum(boot is not None and boot["cause"] == records.CAUSE_POWER_ON for boot in said)
 
     def _board(self, device_id: bytes) -> _Board:
         records_held, scans, not_cards = self._store.db.execute(

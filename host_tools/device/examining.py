@@ -23,6 +23,7 @@ _SECONDS_TO_2000 = 946_684_800
 _LEAST_HEAP_BYTES = 60_000  # free in maintenance
 _WEAK_DBM = -75
 _CLOCK_OFF_S = 5
+_POWER_UPS = 3  # a day: more is no technician at work
 _SILENT_MS = 5 * 60_000
 _GROW_KINDS = ("gm65", "auto")
 # HEALTH 14: what the driver knows of its module.
@@ -252,6 +253,10 @@ def from_collector(state: Mapping[str, Any], device: str) -> list[Finding]:
         weak = health["rssi_dbm"] < _WEAK_DBM
         advice = say("sóng yếu: dời ăng-ten", "weak: move the antenna") if weak else ""
         findings.append(Finding("Wi-Fi", LOOK if weak else GOOD, f"{health['rssi_dbm']} dBm", advice))
+    ups = board["power_ons_day"]
+    text = say(f"bật nguồn {ups} lần trong một ngày", f"came on {ups} times in a day")
+    advice = say("nguồn chập chờn: xem lại ổ cắm, bộ nguồn", "unsteady: check plug and supply") if ups > _POWER_UPS else ""
+    findings.append(Finding(say("nguồn", "supply"), LOOK if ups > _POWER_UPS else GOOD, text, advice))
     timed = board["clock_known"]
     text = say("biết giờ", "knows the time") if timed else say("chưa biết giờ", "does not know the time yet")
     findings.append(Finding(say("đồng hồ", "clock"), GOOD if timed else LOOK, text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import random
 import stat
@@ -19,7 +20,9 @@ from host_tools.build.partitions import MIB, PARTITION_MAPS, TABLE_BYTES, TABLE_
 from host_tools.collector.store import Store
 from host_tools.device.console import in_maintenance
 from host_tools.device.dumping import unreleased_sectors
+from host_tools.simulator.chips import ESP32_S3
 from host_tools.simulator.usb_board import UsbBoard
+from tests.micropython_bin import micropython_bin
 
 Chot = Callable[..., tuple[int, str, str]]
 MAP = PARTITION_MAPS[4 * MIB]
@@ -99,6 +102,55 @@ def test_lists_go_onto_a_board_with_its_key(
     part = find(MAP, "lists")
     file = (tmp_path / "lists.bin").read_bytes()
     assert board.flash.cells(part.offset, 64) == file[:64]
+
+
+def test_an_s3_with_16_mib(chot: Chot, table: Callable[..., UsbBoard], tmp_path: Path) -> None:
+    (tmp_path / "s3.bin").write_bytes(micropython_bin("esp32s3"))
+    board = table(chip=ESP32_S3, flash_bytes=16 * MIB)
+    status, out, err = chot(
+        "flash", board.url, "--board", "esp32-s3-devkitc-1", "--micropython", tmp_path / "s3.bin"
+    )
+    assert status == 0, err
+    cells = board.flash.dump()
+    assert tuple(decode_table(cells[TABLE_OFFSET : TABLE_OFFSET + TABLE_BYTES])) == PARTITION_MAPS[16 * MIB]
+    assert cells[0] == 0xE9 and cells[3] >> 4 == 4, "the boot loader at 0, its header says 16 MiB"
+    status, out, err = chot("ports", board.url)
+    assert status == 0 and "esp32s3  24:a1:60:11:22:33  16 MiB  Chốt, not enrolled" in out, err
+
+
+def test_another_enrolment_does_not_lose_what_the_old_key_sealed(
+    chot: Chot, working: UsbBoard, centre: Centre, tmp_path: Path
+) -> None:
+    command = ("enroll", working.url, "--collector", centre.url, "--token", centre.token("school"))
+    status, _, err = chot(*command)
+    assert status == 5 and "records that no collector has confirmed" in err
+    status, _, err = chot(*command, "--rescue", tmp_path / "saved.bin")
+    assert status == 0, err
+    assert centre.wait_for(DEVICE)["checkpoint"] == "school"
+    status, out, err = chot("rescue", tmp_path / "saved.bin", "--keys", centre.directory)
+    assert status == 0 and "BOOT" in out, err
+    end = time.monotonic() + 20
+    while centre.boards()[DEVICE]["clock_known"] is False and time.monotonic() < end:
+        time.sleep(0.1)
+    assert centre.boards()[DEVICE]["quarantined"] == 0, "nothing of the old key is sent under the new one"
+
+
+def test_ctrl_c_in_the_middle_of_flashing(chot: Chot, table: Callable[..., UsbBoard], download: Path) -> None:
+    """Half a firmware does not start, and the next try makes it whole."""
+    board = table()
+
+    def interrupt() -> None:
+        while board.flash.counts.programmed_bytes < 20_000:
+            time.sleep(0.002)
+        _thread.interrupt_main()
+
+    hand = threading.Thread(target=interrupt)
+    hand.start()
+    status, _, _ = chot("flash", board.url, "--board", "esp32-devkitc", "--micropython", download)
+    hand.join()
+    assert status == 130
+    assert board.flash.cells(0x1000, 4) == b"\xff" * 4
+    flash(chot, board, download)
 
 
 def test_records_are_not_overwritten_unless_saved_or_given_up(

@@ -25,6 +25,7 @@ VARYING = (
     (re.compile(r"\d+ KiB free"), "# KiB free"),
     (re.compile(r"\d+ ms"), "# ms"),
     (re.compile(r"\d+ baud"), "# baud"),
+    (re.compile(r"came on \d+ times"), "came on # times"),
     (re.compile(r"\d+ s ago"), "# s ago"),
     (re.compile(r"heard: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d"), "heard: #"),
     (re.compile(r"firmware     good  .*"), "firmware     good  #"),
