@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from host_tools.device.loader import Progress
 from host_tools.errors import EXIT_USAGE, UserError
 from host_tools.private_files import write_private
 from host_tools.text import say
+
+# progress(done, total), in bytes; the same as the loader's, which takes its time to import.
+Progress = Callable[[int, int], None]
 
 
 def port_argument(parser: argparse.ArgumentParser) -> None:

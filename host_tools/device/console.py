@@ -75,8 +75,10 @@ def stays_in_maintenance(port: str) -> Iterator[None]:
     """Bring the board into maintenance and leave its port to another program; afterwards it goes back to work."""
     try:
         _with_prompt(port).close()
-        yield
-        _let_go(SerialTransport(port, baudrate=BAUD, timeout=_READ_S))
+        try:
+            yield
+        finally:
+            _let_go(SerialTransport(port, baudrate=BAUD, timeout=_READ_S))
     except (TransportError, serial.SerialException, OSError) as error:
         raise trouble(error, port) from error
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import _thread
 import json
+import os
 import random
+import select
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -271,6 +275,39 @@ def test_logs_and_shell(chot: Chot, working: UsbBoard, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "lines.json").read_text())["lines"]
     status, _, err = chot("shell", working.url, "--run", "1/0")
     assert status == 5 and "ZeroDivisionError: divide by zero" in err
+
+
+def test_a_shell_by_hand(working: UsbBoard, centre: Centre) -> None:
+    """`chot shell` on a terminal: mpremote's prompt, left by Ctrl-]; then the board works again."""
+    hand, terminal = os.openpty()
+    command = [str(Path(sys.executable).with_name("chot")), "shell", working.url]
+    shell = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    seen = b""
+
+    def until(mark: bytes) -> None:
+        nonlocal seen
+        end = time.monotonic() + 20
+        while mark not in seen and time.monotonic() < end:
+            if select.select([hand], [], [], 0.2)[0]:
+                seen += os.read(hand, 4096)
+        assert mark in seen, seen
+        seen = b""
+
+    until(b"exit this shell\r\n")
+    time.sleep(0.5)  # now mpremote sets the terminal to raw
+    os.write(hand, b"\r")
+    until(b">>> ")
+    os.write(hand, b"6*7\r")
+    until(b"\r\n42\r\n")
+    before = centre.boards()[DEVICE]["last_seen"]
+    os.write(hand, b"\x1d")
+    assert shell.wait(timeout=20) == 0
+    os.close(hand)
+    end = time.monotonic() + 20
+    while centre.boards()[DEVICE]["last_seen"] <= before and time.monotonic() < end:
+        time.sleep(0.1)
+    assert centre.boards()[DEVICE]["last_seen"] > before
 
 
 def test_ctrl_c_leaves_the_board_usable(working: UsbBoard, centre: Centre) -> None:

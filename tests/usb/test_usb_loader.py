@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import subprocess
 import sys
 import threading
@@ -126,6 +127,26 @@ def test_closing_a_pty_leaves_the_loader(usb: Callable[..., UsbBoard]) -> None:
     while board.in_loader and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not board.in_loader
+
+
+@pytest.mark.parametrize("stub", [False, True])
+def test_a_block_with_a_wrong_checksum_is_not_programmed(stub: bool, usb: Callable[..., UsbBoard]) -> None:
+    board = usb()
+
+    def send() -> list[bytes]:
+        loader = RomLoader(board.chip, MAC, board.flash, lambda: None)
+        loader.stub = stub
+        begin = struct.pack("<IIII", 16, 1, 16, 0x20000)
+        block = struct.pack("<IIII", 16, 0, 0, 0) + bytes(range(16))
+        said = [loader.feed(slip(struct.pack("<BBHI", 0, 2, len(begin), 0) + begin))]
+        for checksum in (0xEE, 0xEF):  # the XOR of 0 to 15 is 0
+            said.append(loader.feed(slip(struct.pack("<BBHI", 0, 3, len(block), checksum) + block)))
+        return said
+
+    begun, refused, taken = board.do(send)
+    assert begun[9:11] == taken[9:11] == b"\0\0"
+    assert refused[9:11] == (b"\x01\xc1" if stub else b"\x01\x07")
+    assert board.flash.cells(0x20000, 16) == bytes(range(16)) and board.flash.counts.programs == 1
 
 
 def test_garbage_and_broken_frames_are_answered_or_dropped(usb: Callable[..., UsbBoard]) -> None:
