@@ -24,6 +24,8 @@ BAUD = 115_200
 _PROMPT_S = 20.0
 _KNOCK_S = 3.0
 _READ_S = 0.2
+# A board that collects its heap or erases flash lets a sender wait; mpremote would wait for ever.
+_ANSWER_S = 10.0
 _PROMPT = b">>> "
 
 
@@ -138,6 +140,7 @@ def _knock(transport: SerialTransport, port: str) -> None:
     # Ctrl-B has its own prompt behind the first one: nothing of it may be taken for an answer.
     while line.read(max(1, line.in_waiting)):
         pass
+    line.timeout = _ANSWER_S
 
 
 def _let_go(transport: SerialTransport) -> None:

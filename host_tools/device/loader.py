@@ -116,7 +116,8 @@ def in_loader(port: str, baud: int = BAUD) -> Iterator[Board]:
     UserError names what is wrong with the port, the cable or the chip."""
     esp: Any = None
     try:
-        esp = run_stub(detect_chip(port, connect_attempts=_CONNECT_ATTEMPTS))
+        esp = detect_chip(port, connect_attempts=_CONNECT_ATTEMPTS)
+        esp = run_stub(esp)
         esp.WRITE_FLASH_ATTEMPTS = _WRITE_ATTEMPTS
         if baud != ESPLoader.ESP_ROM_BAUD:
             esp.change_baud(baud)

@@ -56,7 +56,7 @@ class Centre:
             return [(device.hex(), kind, detail) for device, kind, detail, *_ in store.reports()]
 
     def wait_for(
-        self, device: str, seconds: float = 30, config: int | None = None, health: bool = False
+        self, device: str, seconds: float = 60, config: int | None = None, health: bool = False
     ) -> dict[str, Any]:
         """The board once it has been heard of, runs with that version of its settings, has told its health; fails if it
         does not come to that."""

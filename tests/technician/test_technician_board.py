@@ -133,7 +133,7 @@ def test_another_enrolment_does_not_lose_what_the_old_key_sealed(
     assert centre.wait_for(DEVICE)["checkpoint"] == "school"
     status, out, err = chot("rescue", tmp_path / "saved.bin", "--keys", centre.directory)
     assert status == 0 and "BOOT" in out, err
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while centre.boards()[DEVICE]["clock_known"] is False and time.monotonic() < end:
         time.sleep(0.1)
     assert centre.boards()[DEVICE]["quarantined"] == 0, "nothing of the old key is sent under the new one"
@@ -269,8 +269,8 @@ def test_logs_and_shell(chot: Chot, working: UsbBoard, tmp_path: Path) -> None:
     status, out, err = chot("shell", working.url, "--run", "import os\nprint('made.json' in os.listdir())")
     assert status == 0 and out.strip() == "True", err
     # It goes back to work; what it says at its console when its power fails once more:
-    threading.Timer(1, working.do, (working._start,)).start()
-    status, out, err = chot("logs", working.url, "--seconds", "3", "--json", tmp_path / "lines.json")
+    threading.Timer(0.5, working.do, (working._start,)).start()
+    status, out, err = chot("logs", working.url, "--seconds", "4", "--json", tmp_path / "lines.json")
     assert status == 0 and "0.1.0 micropython" in out, err
     assert json.loads((tmp_path / "lines.json").read_text())["lines"]
     status, _, err = chot("shell", working.url, "--run", "1/0")
@@ -287,7 +287,7 @@ def test_a_shell_by_hand(working: UsbBoard, centre: Centre) -> None:
 
     def until(mark: bytes) -> None:
         nonlocal seen
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while mark not in seen and time.monotonic() < end:
             if select.select([hand], [], [], 0.2)[0]:
                 seen += os.read(hand, 4096)
@@ -304,7 +304,7 @@ def test_a_shell_by_hand(working: UsbBoard, centre: Centre) -> None:
     os.write(hand, b"\x1d")
     assert shell.wait(timeout=20) == 0
     os.close(hand)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while centre.boards()[DEVICE]["last_seen"] <= before and time.monotonic() < end:
         time.sleep(0.1)
     assert centre.boards()[DEVICE]["last_seen"] > before
@@ -317,7 +317,7 @@ def test_ctrl_c_leaves_the_board_usable(working: UsbBoard, centre: Centre) -> No
         threading.Timer(0.3, working.do, (lambda: None,)).start()
         console._transport.exec_raw_no_follow("import time\ntime.sleep(1000)")
         raise KeyboardInterrupt
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while centre.boards()[DEVICE]["last_seen"] <= before + 500 and time.monotonic() < end:
         time.sleep(0.1)
     assert centre.boards()[DEVICE]["last_seen"] > before + 500
