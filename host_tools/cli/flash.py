@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     maker = flashing.Maker(load(args.micropython), args.board)
     config = None if args.config is None else read_config(args.config)
     if config is not None:
-        maker.check(config)
+        maker.check(config, None, enrolled=False)
     given = None if args.identity is None else load_identity(args.identity)
     lists = read_bytes(args.lists, "--lists")
     begun_s = time.monotonic()

@@ -86,7 +86,7 @@ class Batch:
         tell: Callable[[str], None] = print,
     ) -> None:
         for row in rows_:
-            maker.check(row.config)  # told before the first board, not at the thirtieth
+            maker.check(row.config, lists)  # told before the first board, not at the thirtieth
         self.rows = rows_
         self._maker = maker
         self._collector = collector

@@ -24,11 +24,12 @@ from host_tools.build.partitions import (
     find,
     partition_map,
 )
-from host_tools.build.settings import check_config
+from host_tools.build.settings import check_config, check_parts
 from host_tools.device.dumping import Flashed
 from host_tools.device.loader import Board, Progress
 from host_tools.device.micropython import OLDEST, OLDEST_CELLULAR, MicroPython
 from host_tools.errors import EXIT_DEVICE, EXIT_INPUT, UserError
+from host_tools.formats.lists import ListFormatError
 from host_tools.text import say
 
 FIRMWARE_DIR = Path(__file__).resolve().parents[2] / "firmware"
@@ -79,16 +80,23 @@ class Maker:
         made = {"board": board, "micropython": micropython.version_text}
         self._bundle = {**compile_bundle(firmware, board), MADE_PATH: json.dumps(made).encode()}
 
-    def check(self, config: Any) -> None:
-        """UserError when the firmware would refuse these settings."""
+    def check(self, config: Any, lists: bytes | None, *, enrolled: bool = True) -> None:
+        """UserError when the firmware would refuse these settings, or they ask for what the board does not have. A board
+        that is not enrolled yet gets its lists later."""
         check_config(self.firmware, config)
+        try:
+            check_parts(config if enrolled else {**config, "lists": []}, self.board, lists)
+        except ListFormatError as error:
+            raise UserError(
+                say(f"danh sách: {error}", f"lists: {error}"),
+                hint=say("tạo lại bằng 'chot lists'", "make it again with 'chot lists'"),
+            ) from None
 
     def plan(
         self, flash_bytes: int, config: Any, identity: Identity | None, lists: bytes | None = None
     ) -> Plan:
         """What goes onto a board with so much flash; without an identity its partition stays blank. A list file is for a
         board with its key: UserError without an identity."""
-        self.check(config)
         partitions = partition_map(flash_bytes)
         app, vfs, own = (find(partitions, label) for label in ("factory", "vfs", "identity"))
         micropython = self.micropython
@@ -116,6 +124,7 @@ class Maker:
             )
         else:
             pieces.append(_lists_piece(partitions, lists, identity))
+        self.check(config, lists, enrolled=identity is not None)
         if identity is None:
             labels.append("identity")
         else:

@@ -107,6 +107,16 @@ def test_a_board_of_another_kind(chot: Chot, table: Callable[..., UsbBoard], dow
     one_line_and_a_hint(said, 3, "this MicroPython is for esp32s3", "download the one for esp32")
 
 
+def test_settings_that_the_board_has_no_part_for(chot: Chot, download: Path, tmp_path: Path) -> None:
+    (tmp_path / "two.json").write_text('{"version": 1, "exit_scanner": "gm65"}')
+    command = ("flash", "/dev/none", "--board", "esp32-devkitc", "--micropython", download)
+    one_line_and_a_hint(chot(*command, "--config", tmp_path / "two.json"), 3, "has no [scanner2]")
+    (tmp_path / "doors.csv").write_text("checkpoint,token\nschool,x\n")
+    (tmp_path / "lists.bin").write_bytes(b"no list")
+    batch = ("batch", tmp_path / "doors.csv", *command[2:], "--collector", "http://127.0.0.1:9")
+    one_line_and_a_hint(chot(*batch, "--lists", tmp_path / "lists.bin"), 3, "lists: ", "'chot lists'")
+
+
 def test_a_flash_that_does_not_take(chot: Chot, table: Callable[..., UsbBoard], download: Path) -> None:
     board = table()
     board.flash.fails_silently = lambda operation: operation.address <= 0x12000 < operation.address + operation.size
