@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from host_tools.cli.board_options import json_option, lists_option, read_bytes, write_json
+from host_tools.cli.board_options import centre_options, json_option, lists_option, read_bytes, write_json
 from host_tools.cli.flash import flashing_options
 from host_tools.errors import EXIT_DEVICE, EXIT_OK
 from host_tools.text import say
@@ -24,9 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("table", type=Path, metavar="CSV", help=say("bảng các chốt", "the table of checkpoints"))
     flashing_options(parser)
-    parser.add_argument("--collector", required=True, metavar="URL", help=say("địa chỉ trung tâm", "the collector"))
-    own = say("địa chỉ mà bo mạch sẽ gọi, nếu khác", "the address that the boards are to call, if another")
-    parser.add_argument("--board-url", metavar="URL", help=own)
+    centre_options(parser)
     pattern = say("các cổng, như '/dev/ttyUSB*' (mặc định: mọi cổng USB)", "ports, as '/dev/ttyUSB*' (default: all on USB)")
     parser.add_argument("--ports", metavar="PATTERN", help=pattern)
     parser.add_argument("--jobs", type=int, default=1, help=say("mấy bo một lúc (1)", "so many boards at once (1)"))
@@ -40,6 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Work until every checkpoint has its board; Ctrl-C ends it and says what is done."""
     from host_tools.device.batch import Batch, rows
+    from host_tools.device.enrolling import centre
     from host_tools.device.flashing import Maker
     from host_tools.device.micropython import load
     from host_tools.tables import read_table
@@ -47,11 +46,10 @@ def run(args: argparse.Namespace) -> int:
     batch = Batch(
         rows(read_table(args.table), args.table.parent),
         Maker(load(args.micropython), args.board),
-        args.collector,
+        centre(args.collector, args.board_url, args.ca),
         pattern=args.ports,
         jobs=max(1, args.jobs),
         examines=not args.no_test,
-        board_url=args.board_url,
         lists=read_bytes(args.lists, "--lists"),
         tell=lambda line: print(line, flush=True),
     )

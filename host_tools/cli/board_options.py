@@ -43,6 +43,15 @@ def lists_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lists", type=Path, metavar="FILE", help=text)
 
 
+def centre_options(parser: argparse.ArgumentParser) -> None:
+    """--collector, --board-url and --ca, of every command that enrols."""
+    parser.add_argument("--collector", required=True, metavar="URL", help=say("địa chỉ trung tâm", "the collector"))
+    own = say("địa chỉ mà bo mạch sẽ gọi, nếu khác", "the address that boards are to call, if another")
+    parser.add_argument("--board-url", metavar="URL", help=own)
+    authority = say("nơi cấp chứng chỉ, khi dùng https (PEM hay DER)", "whose certificates count under https (PEM or DER)")
+    parser.add_argument("--ca", type=Path, metavar="FILE", help=authority)
+
+
 def write_json(target: str | None, result: Any) -> None:
     """What --json asks for, if it does."""
     if target is None:

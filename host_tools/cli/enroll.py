@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from host_tools.cli.board_options import (
+    centre_options,
     json_option,
     lists_option,
     port_argument,
@@ -27,14 +28,12 @@ EXAMPLE = "chot enroll /dev/ttyUSB0 --collector http://10.0.0.5:8080 --token k3j
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     port_argument(parser)
-    parser.add_argument("--collector", required=True, metavar="URL", help=say("địa chỉ trung tâm", "the collector"))
+    centre_options(parser)
     token = say(
         "mã dùng một lần ('chot collector token' tạo; không có thì hỏi)",
         "the one-time token ('chot collector token' makes it); asked for if not given",
     )
     parser.add_argument("--token", help=token)
-    own = say("địa chỉ mà bo mạch sẽ gọi, nếu khác", "the address that the board is to call, if another")
-    parser.add_argument("--board-url", metavar="URL", help=own)
     parser.add_argument("--config", type=Path, metavar="FILE", help=say("cấu hình mới, JSON", "new settings, JSON"))
     text = say("đổi một mục cấu hình (nhiều lần được)", "change one setting (may be given again)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help=text)
@@ -47,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     """Ask the collector, then write the identity by esptool and the settings by mpremote."""
     from host_tools.build.settings import check_config
     from host_tools.device import dumping, flashing
-    from host_tools.device.enrolling import enrol
+    from host_tools.device.enrolling import centre, enrol
     from host_tools.device.loader import in_loader
     from host_tools.device.settings import changed, put
 
@@ -55,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     config = None if args.config is None else read_config(args.config)
     if config is not None:
         check_config(flashing.FIRMWARE_DIR, {**config, **settings})
+    at = centre(args.collector, args.board_url, args.ca)
     lists = read_bytes(args.lists, "--lists")
     token = args.token or getpass.getpass(say("mã ghi danh: ", "token: "))
     with in_loader(args.port) as board:
@@ -66,9 +66,11 @@ def run(args: argparse.Namespace) -> int:
                 hint=say("nạp trước bằng 'chot flash'", "'chot flash' comes first"),
                 exit_code=EXIT_DEVICE,
             )
+        kept = config if config is not None else flashing.kept_config(board, flashed) or {}
+        at.check({**kept, **settings})
         # What was recorded under the key that it has now opens with no other.
         sectors = dumping.refuse_to_lose(board, flashed, rescue=args.rescue, force=args.force)
-        identity, checkpoint = enrol(args.collector, token, board.device_id, args.board_url)
+        identity, checkpoint = enrol(at, token, board.device_id)
         if sectors:
             board.erase(journal.offset, journal.size)
         flashing.write_identity(board, identity, lists)

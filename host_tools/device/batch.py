@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from host_tools.device import dumping, flashing
-from host_tools.device.enrolling import enrol
+from host_tools.device.enrolling import Centre, enrol
 from host_tools.device.examining import BAD, examine
 from host_tools.device.loader import in_loader
 from host_tools.device.ports import matching
@@ -76,21 +76,20 @@ class Batch:
         self,
         rows_: list[Row],
         maker: flashing.Maker,
-        collector: str,
+        centre: Centre,
         *,
         pattern: str | None = None,
         jobs: int = 1,
         examines: bool = True,
-        board_url: str | None = None,
         lists: bytes | None = None,
         tell: Callable[[str], None] = print,
     ) -> None:
         for row in rows_:
+            centre.check(row.config)
             maker.check(row.config, lists)  # told before the first board, not at the thirtieth
         self.rows = rows_
         self._maker = maker
-        self._collector = collector
-        self._board_url = board_url
+        self._centre = centre
         self._lists = lists
         self._pattern = pattern
         self._jobs = jobs
@@ -108,9 +107,11 @@ class Batch:
         last_s = time.monotonic()
         with ThreadPoolExecutor(self._jobs, "batch") as pool:
             while not all(row.done for row in self.rows):
-                there = set(matching(self._pattern))
-                seen &= there | set(work.values())
-                for port in sorted(there - seen):
+                there = matching(self._pattern)
+                seen &= {*there, *work.values()}
+                for port in there:
+                    if port in seen:
+                        continue
                     if len(work) < self._jobs and len(work) < sum(not row.done for row in self.rows):
                         seen.add(port)
                         work[pool.submit(self._one, port)] = port
@@ -160,12 +161,12 @@ class Batch:
                 self._tell(say(f"{port}: nạp cho '{row.checkpoint}' …", f"{port}: flashing for '{row.checkpoint}' …"))
                 flashing.write(board, self._maker.plan(board.flash_bytes, row.config, None))
             if self._examines:
-                centre = self._board_url or self._collector, enrolment.parse_token(row.token).fingerprint
-                bad = [finding for finding in examine(port, centre=centre) if finding.state == BAD]
+                asked = self._centre.board_url, enrolment.parse_token(row.token).fingerprint
+                bad = [finding for finding in examine(port, centre=asked) if finding.state == BAD]
                 if bad:
                     raise UserError(f"{port}: {bad[0].part}: {bad[0].found}", hint=bad[0].advice)
             with in_loader(port) as board:
-                identity, checkpoint = enrol(self._collector, row.token, board.device_id, self._board_url)
+                identity, checkpoint = enrol(self._centre, row.token, board.device_id)
                 if checkpoint != row.checkpoint:
                     raise UserError(
                         say(f"mã là của chốt '{checkpoint}'", f"the token is for '{checkpoint}'"),

@@ -215,6 +215,9 @@ def _collector(console: Console, centre: tuple[str, bytes] | None, reachable: bo
     if not reachable:
         said = say("không có mạng để hỏi", "no network to ask it over")
         return Finding(part, BAD, said, say("sửa Wi-Fi trước", "mend Wi-Fi first"))
+    if url.scheme == "https":
+        said = say(f"{url.geturl()}: https, không hỏi được qua USB", f"{url.geturl()}: https is not asked over USB")
+        return Finding(part, LOOK, said, "chot doctor … --collector URL")
     found = _ask(console, f"collector({url.hostname!r}, {url.port or 80}, {enrolment.PATH!r})")
     if "error" in found:
         advice = say("máy chủ có chạy, tường lửa có mở?", "is it running, is the firewall open?")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ FIRMWARE_DIR = Path(__file__).resolve().parents[2] / "firmware"
 # What the technician's tools want to know of a board that is in maintenance.
 MADE_PATH = "made.json"
 _SECTOR_BYTES = 4096
+_DAY_S = 86_400
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,8 @@ class Maker:
                 exit_code=EXIT_INPUT,
             )
         made = {"board": board, "micropython": micropython.version_text}
-        self._bundle = {**compile_bundle(firmware, board), MADE_PATH: json.dumps(made).encode()}
+        bundle = compile_bundle(firmware, board, int(time.time()) // _DAY_S * _DAY_S)
+        self._bundle = {**bundle, MADE_PATH: json.dumps(made).encode()}
 
     def check(self, config: Any, lists: bytes | None, *, enrolled: bool = True) -> None:
         """UserError when the firmware would refuse these settings, or they ask for what the board does not have. A board

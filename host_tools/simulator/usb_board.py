@@ -19,6 +19,7 @@ from host_tools.errors import UserError
 from host_tools.simulator.board import _ops
 from host_tools.simulator.chips import ESP32, Chip
 from host_tools.simulator.console_board import ConsoleBoard
+from host_tools.simulator.far_end import COLLECTOR_IP, Host, Hosts
 from host_tools.simulator.flash import Flash
 from host_tools.simulator.kernel import Kernel
 from host_tools.simulator.links import Link, LinkOptions
@@ -27,6 +28,7 @@ from host_tools.simulator.runtime import Runtime
 from host_tools.simulator.scan_module import ModuleOptions, ScanModule
 from host_tools.simulator.uart import UartLine
 from host_tools.simulator.usb_port import PtyPort, Rfc2217Port, UsbPort
+from host_tools.simulator.wifi import AccessPoint, Station
 
 SCANNER_UART, SCANNER_TX_PIN, SCANNER_RX_PIN = 1, 17, 16
 _APP_OFFSET = 0x10000
@@ -271,14 +273,14 @@ class UsbBoard:
             place = find(partitions, "identity")
             identity = decode_partition(self.flash.cells(place.offset, place.size))
             port = urlsplit(identity.collector_url).port or 80  # of HTTP
+        station = Station(self._kernel, access_points=[AccessPoint(*self._wifi)], notify=self.board.notify)
+        self.board.access_points_seen = station.seen
         return Link(
             self._kernel,
             random.Random(f"{self._seed} link"),
             LinkOptions(),
-            ssid=self._wifi[0],
-            password=self._wifi[1],
-            collector=self._collector,
-            collector_port=port,
+            carrier=station,
+            hosts=Hosts({COLLECTOR_IP: Host(self._collector, port)}),
             clock_ms=lambda: time.time_ns() // 1_000_000,
             notify=self.board.notify,
         )

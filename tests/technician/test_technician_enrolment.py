@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from technicians_centre import Centre, now_ms
 
+from host_tools.build.identity import Identity
 from host_tools.collector import enrolment as at_centre
 from host_tools.collector import vault
 from host_tools.collector.enrolment import Enrolment
 from host_tools.collector.store import Store
-from host_tools.device.enrolling import enrol
+from host_tools.device import enrolling
 from host_tools.errors import UserError
 from host_tools.formats import enrolment
 from host_tools.formats.keys import collector_public
@@ -23,6 +24,10 @@ from host_tools.formats.keys import collector_public
 BOARD = bytes.fromhex("000024a160112233")
 OTHER = bytes.fromhex("000024a160112244")
 Chot = Callable[..., tuple[int, str, str]]
+
+
+def enrol(url: str, token: str, device_id: bytes) -> tuple[Identity, str]:
+    return enrolling.enrol(enrolling.centre(url, None, None), token, device_id)
 
 
 @pytest.fixture(autouse=True)

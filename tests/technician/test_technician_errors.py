@@ -134,6 +134,23 @@ def test_a_board_without_chot(chot: Chot, table: Callable[..., UsbBoard], centre
     assert status == 5 and "bare" in out and "there is no such port" in out
 
 
+def test_an_address_that_the_firmware_would_refuse(
+    chot: Chot, table: Callable[..., UsbBoard], centre: Centre, download: Path, tmp_path: Path
+) -> None:
+    """Plain HTTP beyond this machine, and https without an authority: told before a token is spent."""
+    board = table()
+    assert chot("flash", board.url, "--board", "esp32-devkitc", "--micropython", download)[0] == 0
+    command = ("enroll", board.url, "--collector", centre.url, "--token", centre.token())
+    said = chot(*command, "--board-url", "http://192.168.1.10:8080")
+    one_line_and_a_hint(said, 3, "plain http", "plain_http")
+    one_line_and_a_hint(chot(*command, "--board-url", "https://centre.example"), 3, "certificate of an authority")
+    (tmp_path / "ca.pem").write_text("no certificate")
+    one_line_and_a_hint(chot(*command, "--ca", tmp_path / "ca.pem"), 3, "no certificate in it")
+    assert centre.boards() == {}
+    status, _, err = chot(*command, "--board-url", "http://192.168.1.10:8080", "--set", "plain_http=true")
+    assert status == 0, err
+
+
 def test_no_console_answers(chot: Chot, table: Callable[..., UsbBoard], monkeypatch: pytest.MonkeyPatch) -> None:
     from host_tools.device import console
 
