@@ -67,6 +67,7 @@ class Module:
         self._soon = False  # the module is to be asked, or started, at the next silence
         self._talking = False
         self._held = False  # by stop()
+        self._received = 0
 
     def reading(self):
         """True when codes that are shown arrive."""
@@ -236,6 +237,10 @@ class Module:
             self._fill = 0
         return self.reading()
 
+    async def _receive(self):
+        """Wait for bytes. Their number is kept, for they may come in the very moment in which the wait for them ends."""
+        self._received = await self._stream.readinto(self._input) or 0
+
     async def serve(self, pulse):
         """Feed what the module sends until it is lost: it no longer answers when asked, or never stops sending."""
         while not self._chattering():
@@ -243,12 +248,16 @@ class Module:
             if self.partial():
                 await self._pump()
                 continue
+            silent = False
+            self._received = 0
             try:
                 wait_ms = _SOON_MS if self._noisy or self._soon else self._silence_ms
-                n = await asyncio.wait_for_ms(self._stream.readinto(self._input), wait_ms)
+                await asyncio.wait_for_ms(self._receive(), wait_ms)
             except asyncio.TimeoutError:
-                if self._talking:
-                    continue
+                silent = not self._talking
+            if self._received:
+                self._take(self._received)
+            elif silent:
                 self._talking = True
                 self._soon = False
                 try:
@@ -258,9 +267,6 @@ class Module:
                     self._talking = False
                 self._noisy = False
                 self._heard_ms = self._busy_ms = time.ticks_ms()
-                continue
-            if n:
-                self._take(n)
         self.restarts += 1
         self.state = _CHATTERING if self._chattering() else _STARTING
 

@@ -362,6 +362,20 @@ def test_long_codes_and_short_ones(stage: Callable[..., Stage]) -> None:
     assert board.codes == codes
 
 
+def test_a_code_that_comes_in_the_moment_of_asking_is_not_lost(stage: Callable[..., Stage]) -> None:
+    """After ten seconds of silence the driver asks: a code whose bytes come in just that moment counts all the same."""
+    board = stage("gm65")
+    board.run(6000)
+    sent = []
+    for step in range(160):
+        sent.append(b"code %04d" % step)
+        board.module._output(sent[-1])
+        # The driver asks 10.003 s after the last byte.
+        board.rig.kernel.run(board.module._last_output_us + 9_999_000 + 25 * step)
+    board.run(1000)
+    assert board.codes == sent
+
+
 def test_a_module_on_a_trigger_line_reads_again_after_each_code(stage: Callable[..., Stage]) -> None:
     board = stage("line", kind="line", trigger=True)
     board.run(4000)
