@@ -61,6 +61,9 @@ def _partition(label):
 
 
 def _lamp():
+    if hasattr(board, "LAMP_WS2812"):
+        module = __import__("drivers.ws2812", None, None, ("Strip",))
+        return module.Strip(machine.Pin(board.LAMP_WS2812, machine.Pin.OUT))
     return Lamp([machine.Pin(pin, machine.Pin.OUT) for pin in (board.LAMP_RED, board.LAMP_GREEN, board.LAMP_BLUE)])
 
 
@@ -183,6 +186,11 @@ async def _serve(rtc):
     supervisor.add("signals", signals.run, 20000)
     for i, reader in enumerate(readers):
         supervisor.add("scanner%d" % i, reader.run, 30000)
+    # What only some boards have, or only some settings ask for.
+    for name in board.PARTS + (("scanner.loudness",) if settings.quiet_hours else ()):
+        run = __import__(name, None, None, ("make",)).make(board, machine, station, signals, buzzer, clock, settings)
+        if run:
+            supervisor.add(name, run, 20000)
     supervisor.add("station", lambda pulse: station.run(new_epoch, pulse), 20000)
     supervisor.add("links", links.run, 30000)
     for name, run, limit_ms in tasks:
