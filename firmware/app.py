@@ -61,6 +61,9 @@ def _partition(label):
 
 
 def _lamp():
+    if hasattr(board, "LAMP_WS2812"):
+        module = __import__("drivers.ws2812", None, None, ("Strip",))
+        return module.Strip(machine.Pin(board.LAMP_WS2812, machine.Pin.OUT))
     return Lamp([machine.Pin(pin, machine.Pin.OUT) for pin in (board.LAMP_RED, board.LAMP_GREEN, board.LAMP_BLUE)])
 
 
@@ -127,6 +130,13 @@ async def _serve(rtc):
     rules, missing = _rules(settings, clock, me)
     station = Station(ring, Cards(settings.cards), rules, signals, clock, settings, boot)
     station.begin(epoch, boot[0])
+    parts = []  # what only some boards have, or only some settings ask for
+    for name in board.PARTS + (("scanner.loudness",) if settings.quiet_hours else ()):
+        gc.collect()
+        run = __import__(name, None, None, ("make",)).make(board, machine, station, signals, buzzer, clock, settings)
+        if run:
+            parts.append((name, run))
+    gc.collect()
     port = (board.SCANNER_UART, board.SCANNER_TX, board.SCANNER_RX, getattr(board, "SCANNER_TRIGGER", None))
     readers = [_reader(0, settings.scanner, port, station, settings)]
     if settings.exit_scanner != "none":
@@ -183,6 +193,8 @@ async def _serve(rtc):
     supervisor.add("signals", signals.run, 20000)
     for i, reader in enumerate(readers):
         supervisor.add("scanner%d" % i, reader.run, 30000)
+    for name, run in parts:
+        supervisor.add(name, run, 20000)
     supervisor.add("station", lambda pulse: station.run(new_epoch, pulse), 20000)
     supervisor.add("links", links.run, 30000)
     for name, run, limit_ms in tasks:

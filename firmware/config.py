@@ -24,6 +24,10 @@ _SCHEMA = {
     "cards": (["qrqg", "cccd", "bhyt", "passes"],),
     "other_codes": ("record", "refuse"),
     "hours": ([],),
+    "quiet_hours": ([],),
+    "lock": ("fail-secure", "fail-safe"),
+    "lock_open_s": (4, 1, 60),
+    "held_open_s": (30, 5, 3600),
     "utc_offset_min": (420, -720, 840),
     "lists": ([], "deny", "allow"),
     "most_inside": (0, 0, 9999),
@@ -85,14 +89,14 @@ def _networks(value, name):
         _need(isinstance(network.get("metered", False), bool), here + ".metered", "true or false")
 
 
-def _hours(value):
+def _hours(value, name):
     if value:
         hours = __import__("scanner.hours", None, None, ("parse",))  # on the heap only where there are any
         for i, text in enumerate(value):
             try:
                 hours.parse(text)
             except (ValueError, AttributeError):
-                raise ConfigError("hours[%d]: like 07:30-17:00, or 1-5 07:30-17:00 for Monday to Friday" % i)
+                raise ConfigError("%s[%d]: like 07:30-17:00, or 1-5 07:30-17:00 for Monday to Friday" % (name, i))
 
 
 def _check(member, value, schema, name):
@@ -117,8 +121,8 @@ def _check(member, value, schema, name):
         _need(isinstance(value, list) and len(value) <= 8, name, "a list of at most 8")
         if name == "wifi":
             _networks(value, name)
-        elif name == "hours":
-            _hours(value)
+        elif name == "hours" or name == "quiet_hours":
+            _hours(value, name)
         else:
             words = rule[1:] or default
             for i, word in enumerate(value):

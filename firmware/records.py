@@ -5,6 +5,8 @@ from micropython import const
 _BOOT = const(1)
 _CLOCK = const(2)
 _SCAN = const(3)
+DOOR = const(4)
+INCIDENT = const(5)
 _HEALTH = const(6)
 _NOTE = const(7)
 _CHANGE = const(8)
@@ -97,6 +99,13 @@ def scan(buffer, at, uptime_ms, reader, verdict, scheme, packed_id):
     end = at + len(packed_id)
     buffer[at:end] = packed_id
     return end
+
+
+def event(buffer, at, uptime_ms, limit, kind, code):
+    """A DOOR or an INCIDENT record: which of the two, and its event or code."""
+    at = begin(buffer, at, kind, uptime_ms)
+    buffer[at] = code
+    return at + 1
 
 
 def health(buffer, at, uptime_ms, pairs):

@@ -68,6 +68,7 @@ class Station:
         self._states = None  # of the readers
         self._fill = 0  # percent of the journal that takes nothing new
         self._untold = []
+        self.admitted = None  # called with each card that may go on, as bytes
 
     def connect(self, readers, shipper, supervisor, links):
         """The parts whose state the station shows and reports."""
@@ -105,6 +106,8 @@ class Station:
             self._rules.recorded(reader, scheme, packed, decision, now)
         self._signals.play(signals.OF[decision])
         self._answered()
+        if self.admitted and decision in verdict.GO_ON:
+            self.admitted(packed)
         self.longest_verdict_ms = max(self.longest_verdict_ms, self._scanned_ms - now)
 
     def _answered(self):
@@ -138,6 +141,12 @@ class Station:
         """
         self._untold.append((rank, encode, fields))
         del self._untold[:-4]
+
+    def write(self, rank, kind, code):
+        """A DOOR or INCIDENT record (records.event), now; False where the journal cannot take it."""
+        if rank == journal.INCIDENT:
+            self._shipper.urgent()
+        return self._append(records.event(self._plain, 0, self._clock.uptime_ms(), _RECORD_BYTES, kind, code), rank)
 
     def _write_untold(self):
         while self._untold:

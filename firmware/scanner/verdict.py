@@ -14,7 +14,7 @@ CLOSED = const(9)
 NOT_LISTED = const(10)
 
 _ENTERS = (ADMITTED, RECORDED)
-_KNOWN = (ADMITTED, RECORDED, REPEAT)
+GO_ON = (ADMITTED, RECORDED, REPEAT)
 _REMEMBERED = const(64)  # cards in the repeat window; with more, the oldest is forgotten and would be recorded again
 
 
@@ -48,7 +48,7 @@ class Rules:
             # Who went out comes in again, and the other way round.
             if uptime_ms - self._times[i] < self._window_ms and self._last[i] >> 4 == reader:
                 before = self._last[i] & 15
-        if before in _KNOWN:
+        if before in GO_ON:
             return REPEAT, False
         verdict = self._judge(reader, scheme, packed)
         return verdict, verdict != before
@@ -75,7 +75,7 @@ class Rules:
         key = bytes((scheme,)) + packed
         i = self._keys.index(key) if key in self._keys else -1
         # A person counts once each way: not who shows the card again on the same side, and no text for a card.
-        again = i >= 0 and self._last[i] >> 4 == reader and self._last[i] & 15 in _KNOWN
+        again = i >= 0 and self._last[i] >> 4 == reader and self._last[i] & 15 in GO_ON
         if verdict in _ENTERS and not again and scheme != cards.OTHER:
             self.inside = max(0, self.inside - 1) if reader else self.inside + 1
         if i < 0:

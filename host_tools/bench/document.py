@@ -20,7 +20,7 @@ _FRONT = {
     "path_instructions": ("the same, the dearest kind of card, both lists full and asked", 1e6, " M instructions", 2),
     "x25519_instructions": ("an X25519", 1e6, " M instructions", 0),
     "whole_mpy_bytes": ("`.mpy` files that are loaded when config asks for everything", 1024, " KiB", 0),
-    "whole_heap_bytes": ("heap when they are loaded, 32-bit runtime", 1024, " KiB", 0),
+    "whole_heap_bytes": ("heap with them and every part of a door loaded, 32-bit runtime", 1024, " KiB", 0),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,13 +50,21 @@ SECTIONS: dict[str, dict[str, Kind]] = {
     "battery": {"pin": Kind.ANALOG},
 }
 REQUIRED = ("scanner", "lamp", "buzzer")
+# What the firmware loads for a part that not every board has.
+_MODULES = {
+    "relay": "drivers.door",
+    "door": "drivers.door",
+    "button": "drivers.door",
+    "tamper": "drivers.door",
+    "voice": "drivers.voice",
+}
 
 # The members of which a section needs one whole set; a part that is not here needs all of its members.
 _WHOLE: dict[str, tuple[tuple[str, ...], ...]] = {
     "scanner": (("uart", "tx", "rx"),),
     "scanner2": (("uart", "tx", "rx"),),
     "lamp": (("red", "green", "blue"), ("ws2812",)),
-    "voice": (("uart", "tx"),),
+    "voice": (("uart", "tx", "rx"),),
     "door": (("contact",), ("beam",)),
     "button": (("help",), ("guard",)),
     "modem": (("uart", "tx", "rx", "pwrkey"),),
@@ -226,4 +235,6 @@ def board_source(board: Board, built_s: int = 0) -> str:
         f"BUILT_S = {built_s}",
     ]
     lines += [f"{name} = {value}" for name, value in board.constants.items()]
+    modules = sorted({_MODULES[part] for part in board.parts if part in _MODULES})
+    lines.append(f"PARTS = ({', '.join(map(json.dumps, modules))}{',' if len(modules) == 1 else ''})")
     return "\n".join(lines) + "\n"

@@ -276,7 +276,12 @@ def _status(args: argparse.Namespace) -> int:
         write_private(args.json, json.dumps(state, ensure_ascii=False, indent=1) + "\n", "--json")
     for place in state["checkpoints"]:
         scans = counted(place["scans"], "lượt", "scan", "scans")
-        print(f"{place['checkpoint']}: {scans}, {place['not_cards']} {say('không phải thẻ', 'not a card')}")
+        line = f"{place['checkpoint']}: {scans}, {place['not_cards']} {say('không phải thẻ', 'not a card')}"
+        if place["unscanned"]:
+            line += ", " + counted(place["unscanned"], "lượt qua không quét", "passage unscanned", "passages unscanned")
+        if place["waved_in"]:
+            line += f", {place['waved_in']} {say('gác cửa cho vào không thẻ', 'let in by the guard without a card')}"
+        print(line)
     for board in state["boards"]:
         age = None if board["last_seen"] is None else max(0, state["now"] - board["last_seen"]) // 1000
         seen = say("chưa liên lạc", "never seen") if age is None else say(f"{age} giây trước", f"seen {age} s ago")

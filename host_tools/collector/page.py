@@ -49,7 +49,8 @@ code { font-size: .85em; }
 "use strict";
 const WORDS = {
   vi: { other: "English", places: "Lượt quét theo chốt", boards: "Thiết bị", matters: "Cần xem lại",
-    scans: "lượt", minute: "lượt trong phút vừa qua", last: "lần cuối", notCards: "không phải thẻ", never: "chưa có",
+    scans: "lượt", minute: "lượt trong phút vừa qua", last: "lần cuối", notCards: "không phải thẻ",
+    unscanned: "lượt qua cửa không quét", wavedIn: "người vào không thẻ, gác cửa cho", never: "chưa có",
     board: "thiết bị", place: "chốt", seen: "liên lạc", firmware: "phần mềm", health: "tình trạng", link: "mạng",
     clock: "đồng hồ", known: "đã biết giờ", unknown: "chưa biết giờ", data: "dữ liệu", none: "Không có gì.",
     waiting: "sector chờ gửi", heap: "bộ nhớ trống", drops: "lượt đọc bỏ", failures: "gửi lỗi",
@@ -64,7 +65,9 @@ const WORDS = {
       "damaged": "sector hỏng, byte nằm trong cách ly", "not received": "không nhận được, không rõ vì sao" },
     gone: "Mất liên lạc với trung tâm, số liệu bên dưới đã cũ." },
   en: { other: "Tiếng Việt", places: "Scans by checkpoint", boards: "Boards", matters: "To be looked at",
-    scans: "scans", minute: "in the last minute", last: "last", notCards: "not a card", never: "none yet",
+    scans: "scans", minute: "in the last minute", last: "last", notCards: "not a card",
+    unscanned: ["passage without a scan", "passages without a scan"],
+    wavedIn: "let in by the guard without a card", never: "none yet",
     board: "board", place: "checkpoint", seen: "seen", firmware: "firmware", health: "health", link: "link",
     clock: "clock", known: "time known", unknown: "time unknown", data: "data", none: "Nothing.",
     waiting: ["sector waiting", "sectors waiting"], heap: "heap free", drops: ["read dropped", "reads dropped"],
@@ -116,9 +119,12 @@ function show() {
   const places = state.checkpoints.map(p => {
     const card = make("div", undefined, "place");
     card.append(make("h3", p.checkpoint), make("div", p.scans, "count"));
+    const door = [];
+    if (p.unscanned) door.push([counted(p.unscanned, w.unscanned), "warn"]);
+    if (p.waved_in) door.push([counted(p.waved_in, w.wavedIn), "soft"]);
     return lines(card, [[p.last_minute + " " + w.minute, p.last_minute ? "good" : "soft"],
       [w.last + ": " + (p.last_latest === undefined ? w.never : within(p.last_earliest, p.last_latest)), "soft"],
-      [p.not_cards + " " + w.notCards, "soft"]]);
+      [p.not_cards + " " + w.notCards, "soft"], ...door]);
   });
   document.getElementById("places").replaceChildren(...(places.length ? places : [make("p", w.none, "soft")]));
   const head = make("tr");

@@ -10,7 +10,7 @@ from host_tools.collector.trouble import reason, refused_database
 from host_tools.errors import EXIT_ENVIRONMENT, EXIT_INPUT, UserError
 from host_tools.text import say
 
-VERSION = 2
+VERSION = 3
 BUSY_TIMEOUT_S = 10
 MAGIC = b"SQLite format 3\0"
 
@@ -140,6 +140,13 @@ CREATE TABLE heard (                     -- which boots of a board were alive wh
     PRIMARY KEY (device_id, epoch_public, generation)
 ) WITHOUT ROWID;
 """
+# Indexes, and which records each knows. The last byte of a DOOR or an INCIDENT says what it was: a passage without a scan;
+# somebody whom a guard let in without a card.
+UNSCANNED = ("records_unscanned", "kind = 4 AND substr(plaintext, -1) = x'06'")
+WAVED_IN = ("records_waved_in", "kind = 5 AND substr(plaintext, -1) = x'03'")
+DOOR = "".join(f"CREATE INDEX {name} ON records (epoch) WHERE {condition};\n" for name, condition in (UNSCANNED, WAVED_IN))
+# What a database of a version lacks to be of the next one.
+_UPGRADES = {1: HEARD, 2: DOOR}
 
 
 def _sync_directory(path: Path) -> None:
@@ -206,19 +213,24 @@ def connect(path: Path, *, make: bool = True) -> sqlite3.Connection:
     return db
 
 
+def _statements(script: str) -> list[str]:
+    return script.split(";\n")
+
+
 def _open(db: sqlite3.Connection, path: Path, *, make: bool) -> None:
     ours = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'trace_log'").fetchone() is not None
     # Asked after: whoever is making the tables right now sets it with them.
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if not ours and not (make and _is_new(db)):
         raise _not_ours(path)
-    if ours and version == 1:
+    while ours and version in _UPGRADES:
         db.execute("BEGIN IMMEDIATE")
-        if db.execute("PRAGMA user_version").fetchone()[0] == 1:  # somebody else may have done it in between
-            db.execute(HEARD)
-            db.execute(f"PRAGMA user_version={VERSION}")
+        if db.execute("PRAGMA user_version").fetchone()[0] == version:  # somebody else may have done it in between
+            for statement in _statements(_UPGRADES[version]):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version={version + 1}")
         db.execute("COMMIT")
-        version = VERSION
+        version = db.execute("PRAGMA user_version").fetchone()[0]
     if ours and version != VERSION:
         raise UserError(
             say(f"{path}: cơ sở dữ liệu phiên bản {version}", f"{path}: a database of version {version}"),
@@ -232,7 +244,7 @@ def _open(db: sqlite3.Connection, path: Path, *, make: bool) -> None:
     if not ours:
         db.execute("BEGIN IMMEDIATE")
         if _is_new(db):  # somebody else may have made them in between
-            for statement in (TABLES + HEARD).split(";\n"):
+            for statement in _statements(TABLES + HEARD + DOOR):
                 db.execute(statement)
             db.execute(f"PRAGMA user_version={VERSION}")
         db.execute("COMMIT")

@@ -13,6 +13,7 @@ from typing import Any
 from host_tools.collector import gaps
 from host_tools.collector.opening import CUT_SHORT
 from host_tools.collector.places import checkpoints
+from host_tools.collector.schema import UNSCANNED, WAVED_IN
 from host_tools.collector.store import CLONES, Store, StoredRow
 from host_tools.collector.timeline import Placed, place
 from host_tools.formats import records
@@ -50,7 +51,15 @@ HEALTH_NAMES = {
     18: "cards_not_readable",
     19: "people_inside",
     20: "exit_module_state",
+    40: "passages",
+    41: "passages_without_scan",
+    42: "beam_flickers",
+    43: "door_records_lost",
 }
+
+
+# Of a checkpoint; the last one is counted anew for each state.
+_COUNTS = ("scans", "not_cards", "unscanned", "waved_in", "last_minute")
 
 
 @dataclass
@@ -59,6 +68,8 @@ class _Share:
 
     scans: int
     not_cards: int
+    unscanned: int  # passages without a scan
+    waved_in: int  # let in by a guard without a card
     recent: deque[Placed]
 
 
@@ -120,9 +131,9 @@ class StateView:
         for device_id in self._store.devices():
             board = self._board(device_id)
             for name, share in board.shares.items():
-                entry = places.setdefault(name, {"checkpoint": name, "scans": 0, "not_cards": 0, "last_minute": 0})
-                entry["scans"] += share.scans
-                entry["not_cards"] += share.not_cards
+                entry = places.setdefault(name, dict.fromkeys(_COUNTS, 0) | {"checkpoint": name})
+                for count in _COUNTS[:-1]:
+                    entry[count] += getattr(share, count)
                 entry["last_minute"] += sum(scan.earliest_ms >= now - LAST_MINUTE_MS for scan in share.recent)
                 last = max(share.recent, key=lambda scan: (scan.latest_ms, scan.earliest_ms), default=None)
                 if last is not None and last.latest_ms >= entry.get("last_latest", 0):
@@ -216,13 +227,18 @@ class StateView:
             return known
         if len(told) == 1:
             recent = place(self._recent(device_id))
-            shares = {told[0].checkpoint: _Share(scans, not_cards, deque(filter(_is_scan, recent)))}
+            unscanned, waved_in = self._count(device_id, UNSCANNED), self._count(device_id, WAVED_IN)
+            shares = {told[0].checkpoint: _Share(scans, not_cards, unscanned, waved_in, deque(filter(_is_scan, recent)))}
         else:
             recent = place(self._store.rows(device_id))
-            shares = {assignment.checkpoint: _Share(0, 0, deque(maxlen=RECENT_RECORDS)) for assignment in told}
+            shares = {assignment.checkpoint: _Share(0, 0, 0, 0, deque(maxlen=RECENT_RECORDS)) for assignment in told}
             for record, name in zip(recent, checkpoints(recent, told), strict=True):
-                if _is_scan(record) and record.decoded is not None:
-                    share = shares[name]
+                if record.decoded is None:
+                    continue
+                share = shares[name]
+                share.unscanned += _is(record, records.DOOR, records.PASSAGE_WITHOUT_SCAN)
+                share.waved_in += _is(record, records.INCIDENT, records.WITHOUT_CARD)
+                if _is_scan(record):
                     share.scans += 1
                     share.not_cards += record.decoded["verdict"] == records.NOT_A_CARD
                     share.recent.append(record)
@@ -230,6 +246,13 @@ class StateView:
         board = _Board(version, shares, any(record.timed and record.epoch_public in newest for record in recent))
         self._boards[device_id] = board
         return board
+
+    def _count(self, device_id: bytes, index: tuple[str, str]) -> int:
+        """How many records of a board an index of some of them knows (schema.py)."""
+        name, condition = index
+        epochs = "SELECT id FROM epochs WHERE device_id = ?"
+        query = f"SELECT COUNT(*) FROM records INDEXED BY {name} WHERE epoch IN ({epochs}) AND {condition}"
+        return int(self._store.db.execute(query, (device_id,)).fetchone()[0])
 
     def _recent(self, device_id: bytes) -> list[StoredRow]:
         """The last records of a board's latest epochs, and those that tell the time of the rest."""
@@ -250,3 +273,8 @@ class StateView:
 
 def _is_scan(record: Placed) -> bool:
     return record.decoded is not None and record.decoded["kind"] == records.SCAN
+
+
+def _is(record: Placed, kind: int, code: int) -> bool:
+    decoded = record.decoded
+    return decoded is not None and decoded["kind"] == kind and decoded["code"] == code

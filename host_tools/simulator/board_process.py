@@ -172,10 +172,10 @@ class VirtualBoard:
         """Let the power go inside a flash operation to come."""
         self._planned_cuts.append(plan)
 
-    def set_input(self, pin: int, level: int) -> None:
+    def set_input(self, pin: int, level: int, wake: bool = True) -> None:
         """An input pin changes."""
         self._inputs[pin] = level
-        self.notify(_ops.EVENT_PIN, pin, level)
+        self.notify(_ops.EVENT_PIN, pin, level, wake)
 
     def notify(self, kind: int, ident: int, value: int, wake: bool = True) -> None:
         """An event for the board: it learns of it when it next may run; with `wake`, a board that waits for events

@@ -15,6 +15,7 @@ from host_tools.build.partitions import TABLE_BYTES, TABLE_OFFSET, decode_table,
 from host_tools.simulator.board import _ops
 from host_tools.simulator.board_process import OFF, VirtualBoard
 from host_tools.simulator.crowd import Album, Showing
+from host_tools.simulator.doorway import Doorway
 from host_tools.simulator.flash import Flash
 from host_tools.simulator.kernel import FOREVER_US, Event, Kernel
 from host_tools.simulator.line_module import LineModule
@@ -22,9 +23,10 @@ from host_tools.simulator.links import Link
 from host_tools.simulator.runtime import Runtime
 from host_tools.simulator.scan_module import ModuleOptions, ScanModule
 from host_tools.simulator.scenario import BoardPlan
-from host_tools.simulator.signals import Signal, SignalDecoder
+from host_tools.simulator.signals import DOOR_SIGNALS, Signal, SignalDecoder
 from host_tools.simulator.ssi_module import SsiModule
 from host_tools.simulator.uart import UartLine
+from host_tools.simulator.voice_module import VoiceModule
 from host_tools.simulator.ways import Ways
 from host_tools.simulator.wifi import AccessPoint
 
@@ -36,6 +38,8 @@ MODULES: dict[str, type[ScanModule] | type[SsiModule] | type[LineModule]] = {
 }
 # The ports of the scan modules in a board's description: the way in, the way out.
 PORTS = ("SCANNER", "SCANNER2")
+# The pins as which the virtual board tells the first pixel of a strip.
+STRIP = (64, 65, 66)
 # A signal later than this after a code's last byte is about something else (modules pause a second between codes).
 ANSWER_US = 900_000
 
@@ -155,7 +159,10 @@ class Checkpoint:
             if options is not None:
                 self.readers.append(self._reader(number, options, pins, seed))
         self.log = Log()
-        lamp = (pins["LAMP_RED"], pins["LAMP_GREEN"], pins["LAMP_BLUE"])
+        self.voice = self._voice(pins, seed) if "VOICE_UART" in pins else None
+        quiet = functools.partial(board.set_input, wake=False)  # the firmware looks, nothing wakes it
+        self.doorway = Doorway(kernel, random.Random(f"{seed} doorway"), pins, quiet)
+        lamp = STRIP if "LAMP_WS2812" in pins else (pins["LAMP_RED"], pins["LAMP_GREEN"], pins["LAMP_BLUE"])
         self.signals = SignalDecoder(self._signalled, lamp, pins["BUZZER_PIN"])
         board.on_pin = self._pin
         board.on_pwm = self.signals.pwm
@@ -187,6 +194,20 @@ class Checkpoint:
         )
         return Reader(line, module)
 
+    def _voice(self, pins: dict[str, int], seed: str) -> VoiceModule:
+        """The voice on the port that the board's description has."""
+        uart = pins["VOICE_UART"]
+        line = UartLine(
+            self._kernel,
+            random.Random(f"{seed} voice"),
+            tx_pin=pins["VOICE_TX"],
+            rx_pin=pins["VOICE_RX"],
+            on_bytes=lambda count: self.board.notify(_ops.EVENT_UART, uart, count),
+        )
+        self.board.uarts[uart] = line
+        line.device = voice = VoiceModule(self._kernel)
+        return voice
+
     @property
     def module(self) -> ScanModule | SsiModule | LineModule:
         """The scan module of the way in."""
@@ -212,6 +233,8 @@ class Checkpoint:
             self.board.power_on()
             for reader in self.readers:
                 reader.module.power_on()
+            if self.voice is not None:
+                self.voice.power_on()
 
     def power_cut(self, off_us: int) -> None:
         """The supply of board and module goes, and comes back after `off_us`."""
@@ -223,11 +246,14 @@ class Checkpoint:
         for reader in self.readers:
             reader.module.power_off()
         self.ways.supply(False)
+        if self.voice is not None:
+            self.voice.power_off()
         self._kernel.after(off_us, self.power_on)
 
     def _pin(self, pin: int, level: int, at_us: int) -> None:
         self.signals.pin(pin, level, at_us)
         self.ways.pin(pin, level, at_us)
+        self.doorway.pin(pin, level, at_us)
 
     def _booted(self, cause: int) -> None:
         self.signals.boot = self.board.boots
@@ -260,6 +286,9 @@ class Checkpoint:
 
     def _signalled(self, signal: Signal) -> None:
         """A signal answers the oldest unanswered code whose bytes had all arrived, and not too long ago."""
+        if signal.name in DOOR_SIGNALS:
+            self.log.beeps.append(Beep(signal, None))
+            return
         answered = None
         for read in reversed(self.log.reads):
             if read.boot != signal.boot or read.signal is not None or signal.at_us - read.at_us > ANSWER_US:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from host_tools.collector.store import Store, StoredRow
-from host_tools.formats.records import HEALTH, SCAN
+from host_tools.formats.records import DOOR, HEALTH, INCIDENT, PASSAGE, PASSAGE_WITHOUT_SCAN, SCAN
 from host_tools.formats.sector import SECTOR_BYTES, Row, read_journal
 from host_tools.simulator.checkpoint import Checkpoint
 from host_tools.simulator.scenario import DEFAULT_CONFIG
@@ -54,6 +54,11 @@ class DoorResult:
     power_cuts: int = 0
     torn_programs: int = 0
     watchdog_resets: int = 0
+    passages: int = 0  # by the world's own count, with those without a scan among them
+    without_scan: int = 0
+    passages_told: int = 0  # the same by the records at the collector
+    without_scan_told: int = 0
+    incidents: int = 0
     problems: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
 
@@ -89,6 +94,11 @@ class DoorResult:
             "power_cuts": self.power_cuts,
             "torn_programs": self.torn_programs,
             "watchdog_resets": self.watchdog_resets,
+            "passages": self.passages,
+            "without_scan": self.without_scan,
+            "passages_told": self.passages_told,
+            "without_scan_told": self.without_scan_told,
+            "incidents": self.incidents,
             "problems": self.problems,
             **self.figures,
         }
@@ -264,6 +274,14 @@ def _last_health(stored: list[StoredRow]) -> dict[int, int]:
     return {}
 
 
+def _judge_doorway(door: DoorResult, checkpoint: Checkpoint, stored: list[StoredRow]) -> None:
+    told = Counter((row.decoded["kind"], row.decoded.get("code")) for row in stored if row.decoded is not None)
+    door.passages, door.without_scan = checkpoint.doorway.truth.passages, checkpoint.doorway.truth.without_scan
+    door.without_scan_told = told[DOOR, PASSAGE_WITHOUT_SCAN]
+    door.passages_told = told[DOOR, PASSAGE] + door.without_scan_told
+    door.incidents = sum(count for (kind, _), count in told.items() if kind == INCIDENT)
+
+
 def judge_door(world: World, checkpoint: Checkpoint) -> DoorResult:
     """Everything that must hold for one door."""
     log, keys = checkpoint.log, checkpoint.keys
@@ -275,6 +293,7 @@ def judge_door(world: World, checkpoint: Checkpoint) -> DoorResult:
     _judge_records(door, checkpoint, stored, journal)
     door.problems += _unfounded_repeats(checkpoint)
     _judge_secrets(door, checkpoint)
+    _judge_doorway(door, checkpoint, stored)
     ends = {down.boot for down in log.downs}
     for read in log.reads:
         if read.signal is not None:
@@ -306,10 +325,11 @@ def judge_expectations(world: World, doors: list[DoorResult]) -> list[str]:
         counts = {"shown": door.shown, "read": door.read, "collected": door.collected, "lost": door.lost}
         sums.update({**counts, "power_cuts": door.power_cuts, "torn_programs": door.torn_programs})
         sums.update(watchdog_resets=door.watchdog_resets, forged=door.figures["forged"], unanswered=door.unanswered)
+        sums.update(incidents=door.incidents)
         sums.update(dropped=door.figures["health"].get(HEALTH_DROPPED, 0))
     broken = [f"{door.name}: {problem}" for door in doors for problem in door.problems]
     names = ("shown", "read", "recorded", "not_card", "repeat", "refused", "place_full", "fault", "full", "collected", "lost")
-    for name in (*names, "power_cuts", "torn_programs", "watchdog_resets", "unanswered"):
+    for name in (*names, "power_cuts", "torn_programs", "watchdog_resets", "incidents", "unanswered"):
         wanted = getattr(expect, name)
         if wanted is not None and sums[name] != wanted:
             broken.append(f"{name}: {sums[name]}, the scenario states {wanted}")
@@ -317,6 +337,13 @@ def judge_expectations(world: World, doors: list[DoorResult]) -> list[str]:
         least = getattr(expect, f"min_{name}")
         if sums[name] < least:
             broken.append(f"{name}: {sums[name]}, the scenario states at least {least}")
+    for door in doors if expect.door_within is not None else []:
+        for name, true, counted in (
+            ("passages", door.passages, door.passages_told),
+            ("without a scan", door.without_scan, door.without_scan_told),
+        ):
+            if abs(counted - true) > (expect.door_within or 0) * true:
+                broken.append(f"{door.name}: {name}: {counted} counted, there were {true}")
     for door in doors:
         if door.worst_latency_ms > expect.verdict_latency_ms:
             broken.append(

@@ -45,6 +45,15 @@ MOMENTARY = (
 COLLECTOR_URL = "http://127.0.0.1:8080"
 REGISTRATIONS = ("home", "roaming", "searching", "denied")
 FLASH_MIB = (4, 16)
+# Who goes through a doorway, what happens to it for a while (`for_ms`), and hands on its buttons.
+BODY_KINDS = ("walk", "child", "wheelchair")
+SPELL_KINDS = ("wedge", "block", "flicker", "tamper")
+HAND_KINDS = ("help", "guard")
+# The pin that tells a board of it; people are told by either of the two.
+DOOR_PINS = {
+    "wedge": "DOOR_CONTACT", "block": "DOOR_BEAM", "flicker": "DOOR_BEAM", "tamper": "TAMPER_PIN", "help": "BUTTON_HELP",
+    "guard": "BUTTON_GUARD",
+}  # fmt: skip
 MODULE_KINDS = ("grow", "ssi", "newland", "line")
 
 DEFAULT_CONFIG: dict[str, Any] = {
@@ -123,6 +132,20 @@ class Crowd:
 
 
 @dataclass
+class Passage:
+    """What happens in a board's doorway: people, the first of whom is in the beam at `at_ms`, or something else."""
+
+    board: str
+    at_ms: int
+    kind: str = "walk"
+    count: int = 1
+    every_ms: int = 1500
+    scanned: bool = False  # whether they had shown a card (a show or a crowd says so), or a guard has pressed his button
+    for_ms: int = 0
+    reader: int = 0  # the door is one, whichever way it is scanned from
+
+
+@dataclass
 class Fault:
     """Something that goes wrong, for one board or (no name) for all of them."""
 
@@ -166,6 +189,8 @@ class Expect:
     min_dropped: int = 0  # reads that the board says, in HEALTH at the collector, it dropped
     watchdog_resets: int = 0
     unanswered: int | None = 0  # codes that a ready board neither beeped for nor refused
+    door_within: float | None = None  # passages, and those without a scan, at the collector: off by that share at most
+    incidents: int | None = None
     verdict_latency_ms: int = 150
     ready_ms: int = 5000
 
@@ -197,6 +222,7 @@ class Scenario:
     day_s: int = 86_400  # what `days` of crowds and faults counts in
     shows: list[Show] = field(default_factory=list)
     crowds: list[Crowd] = field(default_factory=list)
+    passages: list[Passage] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     expect: Expect = field(default_factory=Expect)
     soak: Soak | None = None
@@ -220,7 +246,7 @@ class Scenario:
         return int(moment.astimezone(timezone.utc).timestamp() * 1000)
 
 
-_TABLES = {"board": "boards", "show": "shows", "crowd": "crowds", "fault": "faults"}
+_TABLES = {"board": "boards", "show": "shows", "crowd": "crowds", "passage": "passages", "fault": "faults"}
 
 
 def load(path: Path) -> Scenario:
@@ -322,9 +348,10 @@ def _check(scenario: Scenario, where: str) -> None:
     except ValueError:
         said = say(f"start không phải thời điểm: {scenario.start}", f"start is no moment: {scenario.start}")
         raise _wrong(where, said) from None
-    parts: dict[str, Sequence[Show | Crowd | Fault]] = {
+    parts: dict[str, Sequence[Show | Crowd | Passage | Fault]] = {
         "show": scenario.shows,
         "crowd": scenario.crowds,
+        "passage": scenario.passages,
         "fault": scenario.faults,
     }
     for label, items in parts.items():
@@ -347,6 +374,16 @@ def _check(scenario: Scenario, where: str) -> None:
         if not (crowd.people and crowd.kinds and crowd.media):
             said = say("people, kinds hoặc media trống", "people, kinds or media is empty")
             raise _wrong(f"{where}: crowd {index}", said)
+    for index, passage in enumerate(scenario.passages, 1):
+        here = f"{where}: passage {index}"
+        _check_names(here, [passage.kind], [], kinds=BODY_KINDS + SPELL_KINDS + HAND_KINDS)
+        if passage.kind in SPELL_KINDS and not passage.for_ms:
+            raise _wrong(here, say("thiếu for_ms", "for_ms is missing"))
+        hardware = next(plan.hardware for plan in scenario.boards if plan.name == passage.board)
+        pins = (DOOR_PINS[passage.kind],) if passage.kind in DOOR_PINS else ("DOOR_CONTACT", "DOOR_BEAM")
+        if not set(pins) & set(load_board(hardware).constants):
+            what = " / ".join(pins)
+            raise _wrong(here, say(f"{hardware} không có {what}", f"{hardware} has no {what}"))
     for index, fault in enumerate(scenario.faults, 1):
         if fault.kind not in LASTING + MOMENTARY:
             raise _wrong(f"{where}: fault {index}", say(f"không có kind '{fault.kind}'", f"no kind '{fault.kind}'"))

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 # The first tone of a signal names it.
 TONES = {
     2700: "recorded", 2000: "repeat", 900: "not_card", 1500: "try_again", 1200: "place_full", 700: "full", 500: "refused",
-    300: "fault",
+    300: "fault", 1000: "scan_first", 600: "close_door", 1800: "help", 2300: "waved_in",
 }  # fmt: skip
+# Signals that are about the door and answer no card.
+DOOR_SIGNALS = ("scan_first", "close_door", "help", "waved_in")
 # Signals that have one tone only: the same tone again is a new signal, however soon.
 SINGLE = ("recorded", "repeat", "refused")
 # A pause inside a signal of several tones is at most this long: 100 ms, and what blocks the board meanwhile. The next signal

@@ -70,6 +70,7 @@ class World:
             for index, plan in enumerate(scenario.boards):
                 self._add(index, plan, firmware)
             self._plan_people()
+            self._plan_doorways()
             for fault in scenario.faults:
                 self._plan_fault(fault)
         except BaseException:
@@ -182,6 +183,13 @@ class World:
             step()
 
         step()
+
+    def _plan_doorways(self) -> None:
+        for checkpoint in self.checkpoints.values():
+            mine = [passage for passage in self.scenario.passages if passage.board == checkpoint.plan.name]
+            for passage in mine:
+                for at_us, action in checkpoint.doorway.plan(passage):
+                    self.kernel.at(at_us, action)
 
     # Faults.
 

@@ -66,6 +66,8 @@ def test_modules_are_what_default_settings_load_each_after_its_imports(firmware:
     assert not asked & set(order), "loaded only where config asks for them"
     assert set(firmware.modules(figures.WHOLE)) - set(order) == set(figures.WHOLE)
     assert "uplink.shipper" in order
+    parts = set(firmware.modules(figures.PARTS)) - set(order) - {"scanner.hours"}
+    assert parts == {*figures.PARTS, "scanner.door"}, "nothing of a door is loaded where board.py names none"
     assert order.index("records") < order.index("scanner.station") < order.index("app")
 
 

@@ -132,6 +132,25 @@ def test_the_page_is_whole_in_itself(centre) -> None:
         assert word.encode() in body
 
 
+def test_whoever_went_by_without_a_scan_is_counted(centre) -> None:
+    board = centre.add(Board(), "chợ An Cựu")
+    board.clock(centre.now_ms - 90_000)
+    for code in (1, 5, 6, 2, 4, 6, 3, 6):
+        board.append(kind=records.DOOR, code=code)
+    for code in (1, 3, 2, 3, 6):
+        board.append(kind=records.INCIDENT, code=code)
+    centre.send(board)
+    place = centre.state()["checkpoints"][0]
+    assert (place["unscanned"], place["waved_in"], place["scans"]) == (3, 2, 0)
+    with centre.store() as store:
+        store.assign(board.device_id, "chợ Đông Ba", centre.now_ms)
+    centre.now_ms += 600_000
+    board.append(kind=records.DOOR, code=6, after_ms=600_000)
+    centre.send(board)
+    places = {place["checkpoint"]: place for place in centre.state()["checkpoints"]}
+    assert [places[name]["unscanned"] for name in ("chợ An Cựu", "chợ Đông Ba")] == [3, 1]
+
+
 def test_the_state_says_what_boards_say_and_names_no_card(centre) -> None:
     board = centre.add(Board(), "chợ Đông Ba <b>")
     board.append(kind=records.BOOT, cause=1, version="1.0.0 micropython 1.28", config=3)

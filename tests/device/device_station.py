@@ -7,7 +7,7 @@ from clock import Clock
 from device_ring import Boot, decode, epoch_of
 from journal import ring as journal
 from nor import Nor
-from scanner import signals
+from scanner import door, signals
 from scanner.cards import Cards
 from scanner.signals import Signals
 from scanner.station import Station
@@ -219,10 +219,11 @@ def test_the_lamp():
 
 def test_signals_differ_in_two_of_colour_rhythm_and_pitch():
     every = [signals.RECORDED, signals.REPEAT, signals.NOT_A_CARD, signals.FAULT, signals.NO_ROOM, signals.TRY_AGAIN]
-    every += [signals.STAFF, signals.PLACE_FULL]
-    assert all(sum(ms for _, ms in steps) <= 1000 for _, steps in every), "over before the next code can come"
-    for i, (colour, steps) in enumerate(every):
-        for other_colour, other_steps in every[i + 1 :]:
+    every += [signals.STAFF, signals.PLACE_FULL, door.SCAN_FIRST, door.CLOSE_DOOR, door.HELP, door.WAVED_IN]
+    assert all(sum(ms for _, ms in steps) <= 1000 for _, steps, _ in every), "over before the next code can come"
+    assert sorted(prompt for _, _, prompt in every) == list(range(1, 13))
+    for i, (colour, steps, _) in enumerate(every):
+        for other_colour, other_steps, _ in every[i + 1 :]:
             rhythm = [ms for _, ms in steps] != [ms for _, ms in other_steps]
             pitch = steps[0][0] != other_steps[0][0]
             assert rhythm + pitch + (colour != other_colour) >= 2

@@ -126,11 +126,13 @@ def test_the_map_names_every_file_of_the_firmware() -> None:
     assert all((ROOT / "firmware" / name).exists() for name in named)
 
 
-def signals_in_code() -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
-    """(signals, states) of firmware/scanner/signals.py: name -> (colour, tones), and name -> rhythm, as the page has them."""
-    signals: dict[str, tuple[str, str]] = {}
+def signals_in_code() -> tuple[dict[str, tuple[str, str, int]], dict[str, str]]:
+    """(signals, states) of firmware/scanner/signals.py and door.py: name -> (colour, tones, prompt), and name -> rhythm, as the
+    page has them."""
+    signals: dict[str, tuple[str, str, int]] = {}
     states: dict[str, str] = {}
-    for node in ast.parse((ROOT / "firmware/scanner/signals.py").read_text("utf-8")).body:
+    sources = [(ROOT / f"firmware/scanner/{name}.py").read_text("utf-8") for name in ("signals", "door")]
+    for node in [node for source in sources for node in ast.parse(source).body]:
         if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)):
             continue
         if any(isinstance(item, ast.Name) for item in node.value.elts):  # signals by verdict
@@ -141,7 +143,7 @@ def signals_in_code() -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
             item.attr.lower() if isinstance(item, ast.Attribute) else ast.literal_eval(item) for item in node.value.elts
         ]
         if isinstance(values[1], tuple):
-            signals[target.id] = (values[0], ", ".join(f"{hz} Hz {ms} ms" for hz, ms in values[1] if hz))
+            signals[target.id] = (values[0], ", ".join(f"{hz} Hz {ms} ms" for hz, ms in values[1] if hz), values[2])
         else:
             states[target.id] = f"{values[0]} {values[1]} ms, {values[2]} {values[3]} ms"
     return signals, states
@@ -158,7 +160,7 @@ def test_the_page_of_signals_is_the_firmwares() -> None:
     rows = signals_on_page()
     assert signals and states
     assert set(rows) == set(signals) | set(states)
-    for name, (colour, tones) in signals.items():
+    for name, (colour, tones, _) in signals.items():
         lamp, sound, *said = rows[name]
         assert lamp == f"{COLOURS[colour]} · {colour}"
         assert f"({tones})" in sound
@@ -170,6 +172,13 @@ def test_the_page_of_signals_is_the_firmwares() -> None:
             if colour in rhythm.split() and vietnamese:
                 assert vietnamese in lamp
         assert len(said) == 2
+
+
+def test_the_prompts_on_the_page_are_the_firmwares() -> None:
+    signals, _ = signals_in_code()
+    rows = re.findall(r"^\| (\d+) \| ([A-Z_]+) \| (.+) \| (.+) \|$", (DOCS / "signals.md").read_text("utf-8"), re.MULTILINE)
+    assert {(int(number), name) for number, name, *_ in rows} == {(prompt, name) for name, (*_, prompt) in signals.items()}
+    assert len({text for _, _, *texts in rows for text in texts}) == 2 * len(signals), "each in two languages, no two alike"
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=name_of)

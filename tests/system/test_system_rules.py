@@ -18,6 +18,7 @@ name = "rules"
 seed = 3
 start = "2026-03-02T00:00:00Z" # a Monday, seven in Huế
 duration_s = {seconds}
+heap = "{heap}"
 [[board]]
 name = "gate"
 hardware = "{hardware}"
@@ -25,6 +26,8 @@ config = {{ {config} }}
 {module}
 """
 TWO = "esp32-s3-devkitc-1"
+# With 8 MiB of PSRAM that board has megabytes; with every part of a door and two readers 110 KB no longer do.
+HEAPS = {TWO: "150wK", "esp32-devkitc": "110wK"}
 EXIT = "[board.exit_module]\nboot_us = 900_000\n"
 
 
@@ -34,7 +37,8 @@ def play() -> Iterator[Callable[..., tuple[Run, Outcome]]]:
 
     def run(config: str, shows: str, *, seconds: int = 40, two: bool = False) -> tuple[Run, Outcome]:
         hardware = TWO if two else "esp32-devkitc"
-        text = GATE.format(seconds=seconds, config=config, hardware=hardware, module=EXIT if two else "") + shows
+        module = EXIT if two else ""
+        text = GATE.format(seconds=seconds, config=config, hardware=hardware, module=module, heap=HEAPS[hardware]) + shows
         made.append(Run(scenario.parse(text), album=Payloads()))
         return made[-1], made[-1].play()
 
@@ -99,7 +103,9 @@ def test_passes_of_two_kilobytes_at_both_readers_fit_the_heap(play: Callable[...
     )
     run, outcome = play('exit_scanner = "gm65", lists = ["deny"], health_s = 10', shows, two=True, seconds=110)
     assert outcome.broken == []
-    assert len(rows(run, SCAN)) == 120 and outcome.doors[0].signals["recorded"] == 120
+    door = outcome.doors[0]
+    # A card that comes just as its module is stopped for an erase may be taken away unread; that is seen, no beep.
+    assert len(rows(run, SCAN)) == door.read == door.signals["recorded"] >= 119
     assert [row["text"] for row in rows(run, 7) if row["level"] == 3] == ["lists: no deny list in force"]
 
 

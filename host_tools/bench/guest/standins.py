@@ -169,7 +169,7 @@ class _Module:
 
 def install():
     """Put the stand-ins where the firmware imports them from."""
-    sys.modules["machine"] = _Module()
+    sys.modules["machine"] = _Module(bitstream=None)
     sys.modules["network"] = _Module()
     sys.modules["socket"] = _Module()
     sys.modules["esp32"] = _Module(Partition=Partition)

@@ -224,6 +224,15 @@ class Pin:
         raise NotImplementedError("no pin interrupts on this virtual board")
 
 
+def bitstream(pin, encoding, timing, data):
+    """To a strip of WS2812: its first pixel (green, red, blue) is told to the world as three virtual pins, red first."""
+    if encoding or len(timing) != 4:
+        raise ValueError("encoding")
+    for i, at in enumerate((1, 0, 2)):
+        _chip.post(_ops.POST_PIN, bytes((64 + i, 1 if data[at] else 0)))
+    _chip.send()
+
+
 class PWM:
     """A PWM channel; frequency 0 or duty 0 is silence."""
 
