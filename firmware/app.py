@@ -7,8 +7,6 @@ import sys
 import time
 
 import board
-import config
-import identity
 import machine
 import network
 import records
@@ -51,6 +49,19 @@ def _boot_cause(rtc):
         rtc.memory(b"")
         return _CAUSE_CRASH
     return machine.reset_cause()
+
+
+class Facts:
+    """The members of an object without its class."""
+
+
+def _let_go(name, found):
+    """What `found` says. The module `name`, which is needed at boot alone, leaves the heap with it."""
+    facts = Facts()
+    for member, value in found.__dict__.items():
+        setattr(facts, member, value)
+    del sys.modules[name]
+    return facts
 
 
 def _partition(label):
@@ -106,8 +117,10 @@ async def _serve(rtc):
     signals = Signals(_lamp(), buzzer)
     lamp_task = asyncio.create_task(signals.run(lambda: None))
 
-    me = identity.load(_partition("identity"))
-    settings, changed, problem = config.load()
+    me = _let_go("identity", __import__("identity").load(_partition("identity")))
+    settings, changed, problem = __import__("config").load()
+    settings = _let_go("config", settings)
+    gc.collect()
     wlan = network.WLAN(network.STA_IF)
 
     def random(n):
@@ -164,7 +177,7 @@ async def _serve(rtc):
     tls = None
     if me.collector_url.startswith("https:"):
         try:
-            tls = __import__("uplink.tls", None, None, ("Tls",)).Tls(me.authority(), station, clock)
+            tls = __import__("uplink.tls", None, None, ("make",)).make(me.collector_ca, station, clock)
         except (OSError, ValueError) as error:  # the door goes on; the uplink says why it does not
             print("collector_ca:", error)
     http = Http(me.collector_url, links, random, tls, settings.plain_http)

@@ -2,7 +2,7 @@
 
 import json
 import struct
-from binascii import a2b_base64, crc32, unhexlify
+from binascii import crc32, unhexlify
 
 _HEAD = "<4sIH"
 _HEAD_BYTES = 10
@@ -18,17 +18,10 @@ class Identity:
         self.collector_public = unhexlify(members["collector_public"])
         self.list_key = unhexlify(members["list_key"])
         self.collector_url = members["collector_url"]
-        self._authority = members.get("collector_ca", "")
+        self.collector_ca = members.get("collector_ca", "")  # DER certificates in base64; empty: in the file ca.der
         lengths = [len(key) for key in (self.device_id, self.device_key, self.collector_public, self.list_key)]
         if lengths != [8, 32, 32, 32]:
             raise ValueError("identity")
-
-    def authority(self):
-        """DER certificates, one behind the other; OSError where there are none."""
-        if self._authority:
-            return a2b_base64(self._authority)
-        with open("ca.der", "rb") as file:
-            return file.read()
 
 
 def load(flash):

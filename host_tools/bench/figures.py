@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +89,10 @@ class Firmware:
         self._sources[BOARD_MODULE] = board_source(load_board(BOARD)).encode()
         self._names = shortened(self._sources, shorten(self._sources, ENTRY))
 
+    def once(self) -> tuple[str, ...]:
+        """Modules that the app imports at boot and lets go of."""
+        return tuple(re.findall(r'_let_go\("(\w+)"', self._sources["app.py"].decode()))
+
     def modules(self, more: tuple[str, ...] = ()) -> list[str]:
         """The modules that a board with default settings loads, and `more`: import names, each after those that it imports."""
         paths = {_module(path): path for path in self._sources if path.removesuffix(".py") + ".mpy" in self.mpy}
@@ -100,7 +105,7 @@ class Firmware:
                 visit(other, (*seen, name))
             order.append(name)
 
-        for name in ("app", *_chosen(self._sources["config.py"]), *more):
+        for name in (*self.once(), "app", *_chosen(self._sources["config.py"]), *more):
             visit(name, ())
         return order
 
@@ -160,6 +165,8 @@ def heap(firmware: Firmware) -> list[Figure]:
     lines = [meter.guest("heap")]
     for index, name in enumerate(names, 1):
         lines.append(f"level()\nmark('load')\n__import__({name!r})\nmark('loaded')\n")
+        if name in firmware.once():
+            lines.append(f"del sys.modules[{name!r}]\n")
         lines.append(f"gc.collect()\nheap[{index}] = gc.mem_alloc()\n")
     recording = firmware.run("".join(lines) + "report(heap)\n", COUNT=len(names))
     levels = recording.reports[0]

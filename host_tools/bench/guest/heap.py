@@ -5,6 +5,7 @@ import binascii  # noqa: F401
 import hashlib  # noqa: F401
 import os  # noqa: F401
 import struct  # noqa: F401
+import sys  # noqa: F401
 import time  # noqa: F401
 
 import standins
