@@ -43,7 +43,7 @@ _SCHEMA = {
     }),  # fmt: skip
     "ntp": (b"",),
     "clock_chip": ("none", "ds3231"),
-    "heartbeat_s": (60, 5, 3600),
+    "heartbeat_s": (35, 5, 3600),
     "health_s": (900, 10, 86400),
     "metered_wait_s": (60, 0, 3600),
     "plain_http": (False,),

@@ -47,7 +47,7 @@ def test_config_good_then_bad_then_gone():
     good = {"version": 3, "wifi": [{"ssid": "cho", "password": "12345678"}], "repeat_window_s": 30}
     write("config.json", json.dumps(good))
     settings, changed, problem = config.load()
-    assert (settings.version, settings.repeat_window_s, settings.heartbeat_s) == (3, 30, 60)
+    assert (settings.version, settings.repeat_window_s, settings.heartbeat_s) == (3, 30, 35)
     assert changed and problem is None
     assert not config.load()[1], "the same file again is no change"
     for bad, line in (
