@@ -118,7 +118,7 @@ async def _serve(rtc):
     lamp_task = asyncio.create_task(signals.run(lambda: None))
 
     me = _let_go("identity", __import__("identity").load(_partition("identity")))
-    settings, changed, problem = __import__("config").load()
+    settings, new, problem = __import__("config").load(rtc.memory() == _CRASHED)
     settings = _let_go("config", settings)
     gc.collect()
     wlan = network.WLAN(network.STA_IF)
@@ -195,12 +195,16 @@ async def _serve(rtc):
     station.connect(readers, shipper, supervisor, links)
     if problem:
         print(problem)
-    if changed or problem:
+    if new or problem:
         outcome = records.REJECTED if problem else records.APPLIED
         station.tell(INCIDENT, records.change, records.CONFIG, settings.version, outcome, problem or "")
 
     for line in missing:
         report(line)
+    if new:
+        __import__("config").keep(new)  # all of the board has been built with it, and no module reads yet
+        del sys.modules["config"]
+        new = None
 
     lamp_task.cancel()
     supervisor.add("signals", signals.run, 20000)

@@ -140,6 +140,7 @@ def parse(text):
         _check(name, members[name], _SCHEMA, name)
     alone = members.get("exit_scanner", "none") == "none"
     _need(not (alone and members.get("most_inside")), "most_inside", "needs an exit_scanner")
+    _need(members.get("links", True), "links", "empty")
     return Config(members)
 
 
@@ -152,25 +153,28 @@ def _read(path):
         return ""
 
 
-def load():
-    """(config in force, changed, problem): `changed` when it is a new one, `problem` one line when it was refused.
-
-    A valid config is kept as the last good one, written aside and renamed, so a power cut leaves one or the other.
+def load(crashed=False):
+    """(config in force, new, problem): `new` is its text when it is another than the last good one, for keep() once the board
+    serves with it; `problem` is one line when config.json was refused. `crashed`: the boot before this one came to nothing.
     """
     text = _read("config.json")
     good = _read(_GOOD)
     try:
         config = parse(text)
+        _need(not (crashed and good and text != good), "config", "the board does not start with it")
     except ConfigError as error:
         try:
-            return parse(good), False, str(error)
+            return parse(good), None, str(error)
         except ConfigError:
-            return Config({}), False, str(error)
-    if text != good:
-        try:
-            with open(_NEW, "w") as file:
-                file.write(text)
-            os.rename(_NEW, _GOOD)
-        except OSError:
-            pass  # a full disk: this config holds, and is new again at the next boot
-    return config, text != good, None
+            return Config({}), None, str(error)
+    return config, None if text == good else text, None
+
+
+def keep(text):
+    """Keep a config as the last good one: written aside and renamed, so a power cut leaves one or the other."""
+    try:
+        with open(_NEW, "w") as file:
+            file.write(text)
+        os.rename(_NEW, _GOOD)
+    except OSError:
+        pass  # a full disk: this config holds, and is new again at the next boot

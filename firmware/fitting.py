@@ -1,5 +1,7 @@
 """Fits what only some boards have: modem, clock chip, a time server. Loaded where config asks for one of them."""
 
+import gc
+
 import board
 import machine
 import network
@@ -9,6 +11,7 @@ from kept import Kept
 
 
 def _part(name):
+    gc.collect()  # code takes the heap in large pieces
     return __import__(name, None, None, ("make",))
 
 
@@ -36,7 +39,7 @@ def fit(settings, ways, clock, station, random, report):
             uplink = _part("uplink.cellular")
             link = uplink.make(board, machine, network.PPP, settings.cellular, board.BUILT_S, clock.reading, report)
             budget = uplink.budget(settings.cellular, kept, clock)
-            if settings.links[0] == "cellular":
+            if settings.links[:1] == ["cellular"]:
                 ways.insert(0, link)
             else:
                 ways.append(link)
@@ -45,8 +48,10 @@ def fit(settings, ways, clock, station, random, report):
             report("cellular: this board has no modem pins")
     if settings.ntp:
 
+        ntp = _part("uplink.ntp")  # now, while there is room
+
         def ask(links):
-            return _part("uplink.ntp").make(settings.ntp.decode(), links, clock, random, board.BUILT_S).run
+            return ntp.make(settings.ntp.decode(), links, clock, random, board.BUILT_S).run
 
         tasks.append(("ntp", ask, 60000))
     return tasks, budget

@@ -21,6 +21,7 @@ _WAITS_MS = const(30000)  # from a scan to the passage it allows: the first of a
 _MOST = const(32)  # who may be waiting
 _BEHIND_MS = const(5000)  # without a beam: who scanned so shortly before the door closed was not through it
 # Light for so long ends a person: arm and body, legs and chair are closer together, two people further apart.
+_LOOK_MS = const(40)  # looked at every 20 ms, and later now and then
 _GAP_MS = const(150)
 _LEAST_MS = const(50)  # dark in one piece: a running child takes 60, a flicker less
 _BLOCKED_MS = const(30000)  # from first to last dark: nobody takes so long
@@ -91,7 +92,7 @@ class Door:
                 self._since_ms = self._until_ms = now
                 self._most_ms = 0
                 self._through = False
-            self._dark_ms += now - self._looked_ms
+            self._dark_ms += min(now - self._looked_ms, _LOOK_MS)  # a stall of the board is no darkness
             self._most_ms = max(self._most_ms, self._dark_ms)
             # Nobody goes through a door that is shut.
             self._through = self._through or self._open is not False

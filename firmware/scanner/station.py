@@ -28,6 +28,7 @@ _BACKLOG_SECTORS = const(4)
 _CAUSE_NEW_KEY = const(8)
 _SCAN_BYTES = const(80)
 _RECORD_BYTES = const(239)
+_MOST_UNTOLD = const(8)
 
 
 class Station:
@@ -68,6 +69,8 @@ class Station:
         self._states = None  # of the readers
         self._fill = 0  # percent of the journal that takes nothing new
         self._untold = []
+        self.let_go = 0  # of what waited to be told
+        self._stopping = False  # the gate, or a hold, has the modules
         self.admitted = None  # called with each card that may go on, as bytes
 
     def connect(self, readers, shipper, supervisor, links):
@@ -137,10 +140,12 @@ class Station:
     def tell(self, rank, encode, *fields):
         """A NOTE or CHANGE for the centre: records.note or records.change, and the fields of its record.
 
-        It waits until the journal can take it; of those that wait only the last few are kept.
+        It waits until the journal can take it. Only a few can wait: what people did stays before what the board says of itself.
         """
         self._untold.append((rank, encode, fields))
-        del self._untold[:-4]
+        if len(self._untold) > _MOST_UNTOLD:
+            self._untold.remove(min(self._untold, key=lambda told: told[0]))  # the oldest of the lowest rank
+            self.let_go += 1
 
     def write(self, rank, kind, code):
         """A DOOR or INCIDENT record (records.event), now; False where the journal cannot take it."""
@@ -149,11 +154,10 @@ class Station:
         return self._append(records.event(self._plain, 0, self._clock.uptime_ms(), _RECORD_BYTES, kind, code), rank)
 
     def _write_untold(self):
-        while self._untold:
-            rank, encode, fields = self._untold[0]
-            if not self._append(encode(self._plain, 0, self._clock.uptime_ms(), _RECORD_BYTES, *fields), rank):
-                return
-            self._untold.pop(0)
+        for told in sorted(self._untold, key=lambda told: -told[0]):
+            rank, encode, fields = told
+            if self._append(encode(self._plain, 0, self._clock.uptime_ms(), _RECORD_BYTES, *fields), rank):
+                self._untold.remove(told)
 
     def _write_clock(self):
         clock = self._clock
@@ -191,6 +195,7 @@ class Station:
             (16, self._fill),
             (17, restarts),
             (18, failed),
+            (21, self.let_go),
         ]
         if len(self._readers) > 1:
             pairs += [(19, self._rules.inside), (20, self._readers[1].state)]
@@ -242,15 +247,19 @@ class Station:
 
     async def hold(self, work):
         """Wait for `work()`, which stops the CPU a third of a second at a time, while no module reads."""
+        while self._stopping:
+            await asyncio.sleep_ms(_HOLD_AGAIN_MS)
         for _ in range(_HOLD_TRIES):
             if not self._reading():
                 break
+            self._stopping = True
             try:
                 if all(await asyncio.gather(*[reader.stop() for reader in self._readers])):
                     await work()
                     return
             finally:
                 await asyncio.gather(*[reader.go() for reader in self._readers])
+                self._stopping = False
             await asyncio.sleep_ms(_HOLD_AGAIN_MS)
         await work()
 
@@ -309,6 +318,9 @@ class Station:
             for i, reader in enumerate(self._readers)
             if turn == _SILENCE or i != self._scanned_by or not reader.rests
         ]
+        if self._stopping:
+            return  # whoever has the modules would let them go, or be let go, before the time
+        self._stopping = True
         try:
             stopped = all(await asyncio.gather(*[reader.stop() for reader in others]))
             late = turn == _PAUSE and self._clock.uptime_ms() - self._scanned_ms > _PAUSE_ENDS_MS
@@ -317,6 +329,7 @@ class Station:
                 erase(*args)
         finally:
             await asyncio.gather(*[reader.go() for reader in others])
+            self._stopping = False
 
     async def run(self, new_epoch, pulse):
         """The chores: erase ahead through the gate, write what is due about the board, renew the key, show the state."""

@@ -79,7 +79,7 @@ class Http:
             dns = __import__("uplink.dns", None, None, ("resolve",))  # only where the host has a name
             try:
                 found = await dns.resolve(self._host, self._links.server(), self._random)
-            except (OSError, TypeError):
+            except (OSError, TypeError, ValueError):
                 found = []
             if self._good and self._good not in found:
                 found.append(self._good)

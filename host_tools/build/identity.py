@@ -264,7 +264,9 @@ def _url(value: Any) -> str:
     except ValueError:
         raise wrong from None
     # The firmware speaks HTTP to a name or an IPv4 address: what it cannot reach is refused here, not at the door.
-    spoken = parts.scheme in ("http", "https") and host and ":" not in host and parts.username is None
+    spoken = value.startswith(("http://", "https://")) and host and ":" not in host and parts.username is None
+    # A name as the board's own look-up takes it: labels of 1 to 63 characters, and no dot behind the last.
+    spoken = spoken and all(0 < len(label) < 64 for label in (host or "").split("."))
     if not spoken or parts.path or parts.query or parts.fragment or len(value) > _URL_MAX_CHARS:
         raise wrong
     return value

@@ -51,6 +51,7 @@ HEALTH_NAMES = {
     18: "cards_not_readable",
     19: "people_inside",
     20: "exit_module_state",
+    21: "notes_let_go",
     40: "passages",
     41: "passages_without_scan",
     42: "beam_flickers",

@@ -49,6 +49,8 @@ def test_config_good_then_bad_then_gone():
     settings, changed, problem = config.load()
     assert (settings.version, settings.repeat_window_s, settings.heartbeat_s) == (3, 30, 35)
     assert changed and problem is None
+    assert config.load()[1] == changed, "it is new until the board serves with it"
+    config.keep(changed)
     assert not config.load()[1], "the same file again is no change"
     for bad, line in (
         ({"wifi": [{"ssid": ""}]}, "wifi[0].ssid: empty"),
@@ -71,6 +73,7 @@ def test_config_good_then_bad_then_gone():
         ({"other_codes": "keep"}, "other_codes: one of record, refuse"),
         ({"most_inside": 5}, "most_inside: needs an exit_scanner"),
         ({"most_inside": 5, "exit_scanner": "none"}, "most_inside: needs an exit_scanner"),
+        ({"links": []}, "links: empty"),
         ({"exit_scanner": "gm66"}, "exit_scanner: one of none, gm65, auto, ssi, newland, line"),
         ({"colour": "red"}, "colour: not a setting"),
         ([1], "config: an object"),
@@ -89,6 +92,21 @@ def test_config_good_then_bad_then_gone():
     os.remove("config.good")
     settings, _, problem = config.load()
     assert problem and settings.version == 0 and settings.journal_full == "refuse"
+
+
+def test_a_config_with_which_the_board_does_not_start_gives_way():
+    fresh_disk()
+    write("config.json", '{"version": 1}')
+    settings, new, problem = config.load(True)
+    assert settings.version == 1 and new and problem is None, "the first one has no other before it"
+    config.keep(new)
+    write("config.json", '{"version": 2}')
+    settings, new, problem = config.load()
+    assert settings.version == 2 and new
+    settings, new, problem = config.load(True)
+    assert (settings.version, new, problem) == (1, None, "config: the board does not start with it")
+    config.keep('{"version": 2}')
+    assert config.load(True)[0].version == 2, "one that has served is not to blame for a crash"
 
 
 def test_config_of_a_door_with_rules():

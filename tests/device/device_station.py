@@ -280,7 +280,46 @@ def test_what_is_to_be_told_waits_for_a_sector():
     assert door.flash.programmed_bytes > 0 and not door.station._untold
     for i in range(10):
         door.station.tell(journal.TELEMETRY, records.note, 3, "crash %d" % i)
-    assert len(door.station._untold) == 4
+    assert len(door.station._untold) == 8 and door.station.let_go == 2
+
+
+def test_what_people_did_is_told_before_what_the_board_says_of_itself():
+    """A full journal after a restart: the note in front is refused, the incident behind it goes into the sector kept for it."""
+    door = Door().open()
+    door.station.tell(journal.INCIDENT, records.change, 1, 9, 2, "first")
+    for i in range(12):
+        door.station.tell(journal.TELEMETRY, records.note, 3, "note %d" % i)
+    assert door.station._untold[0][0] == journal.INCIDENT and door.station.let_go == 5
+    append, asked = door.ring.append, []
+
+    def full(plaintext, rank):
+        asked.append(rank)
+        return rank == journal.INCIDENT and append(plaintext, rank)
+
+    door.ring.append = full
+    door.station._write_untold()
+    assert asked[0] == journal.INCIDENT and len(door.station._untold) == 7
+
+
+def test_the_gate_and_a_hold_keep_out_of_each_others_way():
+    door = Door().open()
+    order = []
+
+    async def handshake():
+        order.append("begins")
+        await asyncio.sleep_ms(50)
+        order.append("ends")
+
+    async def scenario():
+        task = asyncio.create_task(door.station.hold(handshake))
+        await asyncio.sleep_ms(10)
+        await door.station._gate(2, lambda: order.append("erase"))
+        assert door.reader.log == ["stop"], "the module stays stopped for whoever has it"
+        await task
+        await door.station._gate(2, lambda: order.append("erase"))
+
+    asyncio.run(scenario())
+    assert order == ["begins", "ends", "erase"]
 
 
 def test_health_and_clock_are_written_once_known():
