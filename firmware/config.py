@@ -74,6 +74,11 @@ def _text(value, name, low, high):
     _need(low <= len(value.encode()) <= high, name, "%d to %d bytes" % (low, high))
 
 
+def _is_address(text):
+    parts = text.split(".") if isinstance(text, str) else ()
+    return len(parts) == 4 and all([part.isdigit() and len(part) < 4 and int(part) < 256 for part in parts])
+
+
 def _networks(value, name):
     for i, network in enumerate(value):
         here = "%s[%d]" % (name, i)
@@ -84,7 +89,8 @@ def _networks(value, name):
         if "password" in network:
             _text(network["password"], here + ".password", 8, 63)
         if "static" in network:
-            good = isinstance(network["static"], list) and [str(part).count(".") for part in network["static"]] == [3] * 4
+            four = network["static"]
+            good = isinstance(four, list) and len(four) == 4 and all([_is_address(text) for text in four])
             _need(good, here + ".static", "own address, mask, gateway, DNS server")
         _need(isinstance(network.get("metered", False), bool), here + ".metered", "true or false")
 

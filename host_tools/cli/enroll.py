@@ -18,7 +18,7 @@ from host_tools.cli.board_options import (
     setting,
     write_json,
 )
-from host_tools.errors import EXIT_DEVICE, EXIT_OK, UserError
+from host_tools.errors import EXIT_DEVICE, EXIT_OK, EXIT_USAGE, UserError
 from host_tools.text import say
 
 SUMMARY = ("ghi danh bo mạch với trung tâm", "enrol a board with a collector")
@@ -56,7 +56,14 @@ def run(args: argparse.Namespace) -> int:
         check_config(flashing.FIRMWARE_DIR, {**config, **settings})
     at = centre(args.collector, args.board_url, args.ca)
     lists = read_bytes(args.lists, "--lists")
-    token = args.token or getpass.getpass(say("mã ghi danh: ", "token: "))
+    try:
+        token = args.token or getpass.getpass(say("mã ghi danh: ", "token: "))
+    except EOFError:
+        raise UserError(
+            say("không có mã ghi danh", "there is no token"),
+            hint=say("thêm --token", "add --token"),
+            exit_code=EXIT_USAGE,
+        ) from None
     with in_loader(args.port) as board:
         flashed = dumping.look(board)
         journal = flashed.journal()

@@ -121,7 +121,7 @@ class Enrolment:
             db.execute(
                 "UPDATE enrolment_tokens SET device_id = ?, seen = ? WHERE hash = ?", (device_id, seen + digest, token.hash)
             )
-            self._register(device_id, session.device_key, checkpoint, now_ms, fresh=used_by is None)
+            self._register(device_id, session.device_key, checkpoint, now_ms)
             db.execute("COMMIT")
         except BaseException:
             db.execute("ROLLBACK")
@@ -129,7 +129,7 @@ class Enrolment:
         list_key = vault.list_key(self._store.path)
         return {"checkpoint": checkpoint, "list_key": list_key.hex(), "now": now_ms}
 
-    def _register(self, device_id: bytes, device_key: bytes, checkpoint: str, now_ms: int, *, fresh: bool) -> None:
+    def _register(self, device_id: bytes, device_key: bytes, checkpoint: str, now_ms: int) -> None:
         """Take the board up, or give a known one its new key and place; inside the transaction."""
         db = self._store.db
         known = db.execute("SELECT 1 FROM devices WHERE device_id = ?", (device_id,)).fetchone() is not None
@@ -143,8 +143,7 @@ class Enrolment:
         db.execute("UPDATE devices SET wrapped_key = ? WHERE device_id = ?", (wrapped, device_id))
         if self._store.assignments(device_id)[-1].checkpoint != checkpoint:
             place(db, device_id, checkpoint, now_ms)
-        if fresh:  # a technician who tries again after a cut is no matter for anybody
-            self._store.report(device_id, ENROLLED_AGAIN, checkpoint, now_ms)
+        self._store.report(device_id, ENROLLED_AGAIN, checkpoint, now_ms)  # whoever did it, the key is another now
 
 
 def place(db: sqlite3.Connection, device_id: bytes, checkpoint: str, now_ms: int) -> None:

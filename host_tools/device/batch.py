@@ -64,6 +64,14 @@ def rows(table: list[dict[str, str]], base: Path) -> list[Row]:
                 hint=say("'chot collector token DIR --csv FILE' thêm mã", "'chot collector token DIR --csv FILE' adds them"),
                 exit_code=EXIT_USAGE,
             )
+        try:
+            enrolment.parse_token(entry["token"])
+        except UserError as error:  # before any board is flashed for it
+            raise UserError(
+                say(f"dòng {number}: {error.message}", f"line {number}: {error.message}"),
+                hint=error.hint or "",
+                exit_code=EXIT_USAGE,
+            ) from None
         made.append(Row(entry["checkpoint"], entry["token"], config, entry.get("mac", "").lower()))
     return made
 
@@ -177,6 +185,8 @@ class Batch:
             return row
         except UserError as error:
             raise _Failed(row, error) from error
+        except Exception as error:  # a fault of ours with one board is no fault of the others
+            raise _Failed(row, UserError(f"{type(error).__name__}: {error}", hint="")) from error
 
     def _take(self, mac: str) -> Row:
         """The row for this board: the one that names its MAC, else the next that names none."""
