@@ -27,7 +27,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Examine, print the table; exit status 5 if something is broken."""
-    from host_tools.device.examining import examine, from_collector, healthy
+    from host_tools.device.examining import examine, healthy
+    from host_tools.device.heard import from_collector
 
     if args.collector is None:
         findings = examine(args.board, lambda finding: print(line(finding), flush=True))

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from host_tools.device import dumping, flashing
+from host_tools.device import dumping, examining, flashing
 from host_tools.device.enrolling import Centre, enrol
-from host_tools.device.examining import BAD, examine
 from host_tools.device.loader import in_loader
 from host_tools.device.ports import matching
 from host_tools.errors import EXIT_USAGE, UserError
@@ -169,8 +168,9 @@ class Batch:
                 self._tell(say(f"{port}: nạp cho '{row.checkpoint}' …", f"{port}: flashing for '{row.checkpoint}' …"))
                 flashing.write(board, self._maker.plan(board.flash_bytes, row.config, None))
             if self._examines:
-                asked = self._centre.board_url, enrolment.parse_token(row.token).fingerprint
-                bad = [finding for finding in examine(port, centre=asked) if finding.state == BAD]
+                fingerprint = enrolment.parse_token(row.token).fingerprint
+                asked = examining.Centre(self._centre.board_url, fingerprint, self._centre.authority)
+                bad = [finding for finding in examining.examine(port, centre=asked) if finding.state == examining.BAD]
                 if bad:
                     raise UserError(f"{port}: {bad[0].part}: {bad[0].found}", hint=bad[0].advice)
             with in_loader(port) as board:

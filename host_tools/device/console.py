@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import serial
-from mpremote.transport import TransportError, TransportExecError
+from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
 from host_tools.build.image import CONFIG_PATH
@@ -26,6 +26,8 @@ _KNOCK_S = 3.0
 _READ_S = 0.2
 # A board that collects its heap or erases flash lets a sender wait; mpremote would wait for ever.
 _ANSWER_S = 10.0
+# What runs may print nothing for so long: on the chip a name that does not resolve stops all of Python for 10 s and more.
+_SILENT_S = 30
 _PROMPT = b">>> "
 
 
@@ -38,15 +40,15 @@ class Console:
 
     def run(self, source: str, heard: Callable[[bytes], None] | None = None) -> str:
         """Run code on the board; what it printed. UserError with the last line of its exception."""
-        try:
-            return bytes(self._transport.exec(source, data_consumer=heard) or b"").decode(errors="replace")
-        except TransportExecError as error:
-            last = str(error).strip().splitlines()[-1]
+        printed, failure = self._transport.exec_raw(source, timeout=_SILENT_S, data_consumer=heard)
+        if failure:
+            last = failure.decode(errors="replace").strip().splitlines()[-1]
             raise UserError(
                 say(f"{self.port}: bo mạch báo: {last}", f"{self.port}: the board says: {last}"),
                 hint=say("nạp lại bằng 'chot flash'", "'chot flash' puts it right"),
                 exit_code=EXIT_DEVICE,
-            ) from error
+            )
+        return bytes(printed or b"").decode(errors="replace")
 
     def read(self, path: str) -> bytes | None:
         """A file's bytes, None if there is none."""

@@ -1,17 +1,22 @@
-"""The doctor: a board's parts one by one, over USB or as the collector last heard of them; each a verdict in plain words."""
+"""The doctor: a board's parts one by one, over USB; each a verdict in plain words, and what to do."""
 
 from __future__ import annotations
 
+import ast
+import base64
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from host_tools.build.boards import load_board
-from host_tools.collector.wording import ALMOST_FULL_PERCENT, FILLING_PERCENT
+from host_tools.build.identity import certificates
 from host_tools.device.console import Console, in_maintenance
 from host_tools.errors import EXIT_DEVICE, UserError
 from host_tools.formats import enrolment
@@ -21,13 +26,27 @@ GUEST = Path(__file__).parent / "guest" / "doctor.py"
 GOOD, LOOK, BAD, ABSENT = "good", "look", "bad", "absent"
 _SECONDS_TO_2000 = 946_684_800
 _LEAST_HEAP_BYTES = 60_000  # free in maintenance
-_WEAK_DBM = -75
+WEAK_DBM, WEAK_MOBILE_DBM = -75, -97
 _CLOCK_OFF_S = 5
-_POWER_UPS = 3  # a day: more is no technician at work
-_SILENT_MS = 5 * 60_000
-_GROW_KINDS = ("gm65", "auto")
-# HEALTH 14: what the driver knows of its module.
-_MODULE_STATES = {1: GOOD, 2: GOOD, 0: LOOK, 3: BAD}
+_HELPERS = ("say", "alive")  # of the guest's functions
+# Scan modules that can be asked -> the guest's function that does; `auto` is whichever answers, in the firmware's order.
+_ASKS = {"gm65": "grow", "ssi": "ssi", "newland": "newland"}
+_HOME, _DENIED, _ROAMING = 1, 3, 5  # as +CEREG has them
+# The step of a request that failed -> what to do.
+_STEPS = {
+    "DNS": ("tên máy chủ có đúng? DNS của mạng có chạy?", "is the name right? does the network's DNS work?"),
+    "TCP": ("máy chủ có chạy, tường lửa có mở?", "is it running, is the firewall open?"),
+    "TLS": ("chứng chỉ của máy chủ: nơi cấp (--ca), tên, ngày", "its certificate: authority (--ca), name, dates"),
+    "HTTP": ("máy chủ có chạy, tường lửa có mở?", "is it running, is the firewall open?"),
+}
+
+
+class Centre(NamedTuple):
+    """A collector as a board is to know it: address, fingerprint of its key, under https whom to believe (DER certificates)."""
+
+    url: str
+    fingerprint: bytes
+    authority: bytes
 
 
 @dataclass(frozen=True)
@@ -50,10 +69,10 @@ def healthy(findings: Iterable[Finding]) -> bool:
 
 
 def examine(
-    port: str, tell: Callable[[Finding], None] = lambda finding: None, centre: tuple[str, bytes] | None = None
+    port: str, tell: Callable[[Finding], None] = lambda finding: None, centre: Centre | None = None
 ) -> list[Finding]:
-    """Examine the board at `port`; each finding is told as it is made. The board goes back to work afterwards. `centre`
-    (address, fingerprint of its key) is asked for a board that is not enrolled yet."""
+    """Examine the board at `port`; each finding is told as it is made. The board goes back to work afterwards. `centre` is
+    asked for a board that is not enrolled yet."""
     findings: list[Finding] = []
 
     def add(finding: Finding) -> None:
@@ -61,7 +80,6 @@ def examine(
         tell(finding)
 
     with in_maintenance(port) as console:
-        console.run(GUEST.read_text("utf-8"))
         made = console.made()
         if "board" not in made:
             raise UserError(
@@ -74,23 +92,38 @@ def examine(
         add(Finding(say("USB", "USB"), GOOD, f"{made['board']}, MicroPython {made.get('micropython', '?')}"))
         add(_heap(_ask(console, "heap()")["free"]))
         add(_journal(_ask(console, "journal()")))
-        add(_module(console, config, parts))
+        add(_module(console, say("mô-đun quét", "scan module"), config.get("scanner", "gm65"), parts["scanner"]))
+        if config.get("exit_scanner", "none") != "none" and "scanner2" in parts:
+            add(_module(console, say("mô-đun ra", "exit module"), config["exit_scanner"], parts["scanner2"]))
         for finding in _shown(console, parts):
             add(finding)
         add(_clock(console, parts))
         if centre is None:
             identity = _ask(console, "identity()")
             if "public" in identity:
-                centre = identity["url"], enrolment.fingerprint(bytes.fromhex(identity["public"]))
+                public, authority = bytes.fromhex(identity["public"]), base64.b64decode(identity["authority"])
+                centre = Centre(identity["url"], enrolment.fingerprint(public), authority)
+        add(_modem(console, config, parts))
         wifi = _wifi(console, config)
         add(wifi)
-        add(_collector(console, centre, wifi.state == GOOD))
+        add(_collector(console, centre, wifi.state))
+        advice = say("chot doctor … --collector URL", "chot doctor … --collector URL")
+        counted = say("trung tâm đếm lần mất nguồn", "the collector counts power fails")
+        add(Finding(say("nguồn", "supply"), ABSENT, counted, advice))
     return findings
 
 
 def _ask(console: Console, call: str) -> dict[str, Any]:
-    """The JSON object that a function of the guest prints last."""
-    lines = console.run(call).strip().splitlines()
+    """The JSON object that a function of the guest prints last. The board gets that function alone, for a board that is
+    full has no room to compile them all."""
+    text = GUEST.read_text("utf-8")
+    name = call.partition("(")[0]
+    wanted = [
+        ast.get_source_segment(text, part)
+        for part in ast.parse(text).body
+        if not isinstance(part, ast.FunctionDef) or part.name in (name, *_HELPERS)
+    ]
+    lines = console.run("\n".join([*map(str, wanted), call, f"del {name}"])).strip().splitlines()
     found: dict[str, Any] = json.loads(lines[-1])
     return found
 
@@ -116,37 +149,41 @@ def _journal(found: Mapping[str, Any]) -> Finding:
     return Finding(part, GOOD, text)
 
 
-def _module(console: Console, config: Mapping[str, Any], parts: Mapping[str, Mapping[str, int]]) -> Finding:
-    part, kind = say("mô-đun quét", "scan module"), config.get("scanner", "gm65")
-    pins = parts["scanner"]
-    if kind not in _GROW_KINDS:
-        said = say(f"loại {kind}: không hỏi được qua USB", f"kind {kind}: is not asked over USB")
+def _module(console: Console, part: str, kind: str, pins: Mapping[str, int]) -> Finding:
+    if kind == "line":
+        said = say("chỉ in mã, không hỏi được", "it only prints codes, nothing answers")
         return Finding(part, LOOK, said, say("đưa một thẻ vào", "hold a card before it"))
-    found = _ask(console, f"grow({pins['uart']}, {pins['tx']}, {pins['rx']})")
-    if "model" in found:
-        version = f"{found['software'] / 100:.2f}"
-        return Finding(
-            part,
-            GOOD,
-            say(
-                f"kiểu {found['model']}, firmware {version}, {found['baud']} baud",
-                f"model {found['model']}, firmware {version}, {found['baud']} baud",
-            ),
-        )
-    if kind == "auto":
-        said = say("không phải loại GROW", "not of the GROW family")
-        return Finding(part, LOOK, said, say("đưa một thẻ vào", "hold a card before it"))
-    if found["heard"]:
+    heard = 0
+    for name, function in _ASKS.items():
+        if kind not in (name, "auto"):
+            continue
+        found = _ask(console, f"{function}({pins['uart']}, {pins['tx']}, {pins['rx']})")
+        if "baud" in found:
+            return Finding(part, GOOD, f"{_described(name, found)}, {found['baud']} baud")
+        heard += found["heard"]
+    if heard:
         said = say("trả lời không hiểu được", "it answers what nobody understands")
         return Finding(part, BAD, said, say("xem lại loại mô-đun trong cấu hình", "check the kind in the settings"))
     said = say("không trả lời", "no answer")
     return Finding(part, BAD, said, say("xem lại nguồn và hai dây TX, RX", "check its supply and the wires TX and RX"))
 
 
+def _described(kind: str, found: Mapping[str, Any]) -> str:
+    """A module that has answered, and its firmware where it tells that."""
+    if kind == "gm65":
+        version = f"{found['software'] / 100:.2f}"
+        return say(f"kiểu {found['model']}, firmware {version}", f"model {found['model']}, firmware {version}")
+    family = {"ssi": "SSI", "newland": "Newland"}[kind]
+    return f"{family}, firmware {found.get('revision') or say('không nói', 'not told')}"
+
+
 def _shown(console: Console, parts: Mapping[str, Mapping[str, int]]) -> Iterable[Finding]:
     """What only a person can judge: light, tone, click."""
     lamp = parts["lamp"]
-    _ask(console, f"lamp({[lamp[name] for name in ('red', 'green', 'blue')]})")
+    if "ws2812" in lamp:
+        _ask(console, f"strip({lamp['ws2812']})")
+    else:
+        _ask(console, f"lamp({[lamp[name] for name in ('red', 'green', 'blue')]})")
     yield Finding(
         say("đèn", "lamp"),
         LOOK,
@@ -190,8 +227,42 @@ def _clock(console: Console, parts: Mapping[str, Mapping[str, int]]) -> Finding:
     return Finding(part, GOOD, text)
 
 
+def _modem(console: Console, config: Mapping[str, Any], parts: Mapping[str, Mapping[str, int]]) -> Finding:
+    part, settings = say("modem", "modem"), config.get("cellular")
+    if "modem" not in parts:
+        return Finding(part, ABSENT, say("bo mạch này không có", "this board has none"))
+    if not settings:
+        return Finding(part, ABSENT, say("cấu hình không dùng 4G", "the settings do not use 4G"))
+    kind = settings.get("modem", "a7670")
+    found = _ask(console, f"modem({kind!r}, {dict(parts['modem'])!r}, {settings.get('pin', '')!r})")
+    if "absent" in found:
+        advice = say("xem lại nguồn 4 V (2 A) và các dây", "check its 4 V supply (2 A) and its wires")
+        return Finding(part, BAD, say("không trả lời", "no answer"), advice)
+    made = found["revision"] or kind
+    if found["sim"] != "READY":
+        said = f"{made}, SIM: {found['sim'] or say('không có', 'none')}"
+        advice = {
+            "": say("tắt nguồn, lắp SIM, bật lại", "power off, put a SIM in, power on"),
+            "SIM PUK": say("mở khoá SIM trong điện thoại", "unlock it in a phone"),
+        }.get(found["sim"], say("đặt đúng PIN: cellular.pin", "set the right PIN: cellular.pin"))
+        return Finding(part, BAD, said, advice)
+    if found["registration"] == _DENIED:
+        said = say(f"{made}, mạng từ chối SIM này", f"{made}, the network refuses this SIM")
+        return Finding(part, BAD, said, say("SIM còn hạn, còn dữ liệu không?", "is it paid for, is data allowed?"))
+    if found["registration"] not in (_HOME, _ROAMING):
+        said = say(f"{made}, không có mạng", f"{made}, no network")
+        return Finding(part, BAD, said, say("xem lại ăng-ten và chỗ đặt", "check the antenna and its place"))
+    where = say("mạng nhà", "home") if found["registration"] == _HOME else say("chuyển vùng", "roaming")
+    text = f"{made}, {where}" + ("" if found["dbm"] is None else f", {found['dbm']} dBm")
+    if found["dbm"] is not None and found["dbm"] < WEAK_MOBILE_DBM:
+        return Finding(part, LOOK, text, say("sóng yếu: dời ăng-ten", "weak: move the antenna"))
+    return Finding(part, GOOD, text)
+
+
 def _wifi(console: Console, config: Mapping[str, Any]) -> Finding:
     networks = config.get("wifi", [])
+    if not networks and config.get("cellular"):
+        return Finding("Wi-Fi", ABSENT, say("chỉ dùng 4G", "4G alone is used"))
     if not networks:
         advice = say("chot config set PORT 'wifi=[{...}]'", "chot config set PORT 'wifi=[{...}]'")
         return Finding("Wi-Fi", BAD, say("chưa đặt mạng nào", "no network is set"), advice)
@@ -201,82 +272,40 @@ def _wifi(console: Console, config: Mapping[str, Any]) -> Finding:
         said = say(f"không vào được: {names}", f"none lets it in: {names}")
         return Finding("Wi-Fi", BAD, said, say("xem lại tên, mật khẩu, khoảng cách", "check name, password, distance"))
     text = f"{found['ssid']}, {found['rssi']} dBm"
-    if found["rssi"] < _WEAK_DBM:
+    if found["rssi"] < WEAK_DBM:
         return Finding("Wi-Fi", LOOK, text, say("sóng yếu: dời bo mạch hay ăng-ten", "weak: move the board or the antenna"))
     return Finding("Wi-Fi", GOOD, text)
 
 
-def _collector(console: Console, centre: tuple[str, bytes] | None, reachable: bool) -> Finding:
-    """Whether it answers, and whether it is the one whose key the board has."""
+def _collector(console: Console, centre: Centre | None, wifi: str) -> Finding:
+    """Whether it answers, under https with a certificate that holds, and whether it is the one whose key the board has."""
     part = say("trung tâm", "collector")
     if centre is None:
         return Finding(part, BAD, say("chưa ghi danh", "not enrolled"), "chot enroll")
-    url, fingerprint = urlsplit(centre[0]), centre[1]
-    if not reachable:
+    url = urlsplit(centre.url)
+    if wifi == ABSENT:
+        said = say(f"{centre.url}: không hỏi qua 4G", f"{centre.url}: is not asked over 4G")
+        return Finding(part, LOOK, said, "chot doctor … --collector URL")
+    if wifi == BAD:
         said = say("không có mạng để hỏi", "no network to ask it over")
         return Finding(part, BAD, said, say("sửa Wi-Fi trước", "mend Wi-Fi first"))
-    if url.scheme == "https":
-        said = say(f"{url.geturl()}: https, không hỏi được qua USB", f"{url.geturl()}: https is not asked over USB")
-        return Finding(part, LOOK, said, "chot doctor … --collector URL")
-    found = _ask(console, f"collector({url.hostname!r}, {url.port or 80}, {enrolment.PATH!r})")
+    secure = url.scheme == "https"
+    if secure and not centre.authority:
+        said = say(f"{centre.url}: không có chứng chỉ nơi cấp", f"{centre.url}: no authority's certificate on the board")
+        return Finding(part, BAD, said, "chot enroll … --ca ca.pem")
+    now = datetime.now(timezone.utc)
+    clock = (now.year, now.month, now.day, now.weekday(), now.hour, now.minute, now.second, 0)
+    trusted = certificates(centre.authority) if secure else []
+    authority = [one.public_bytes(Encoding.DER) for one in trusted]
+    port = url.port or (443 if secure else 80)
+    found = _ask(console, f"collector({url.hostname!r}, {port}, {enrolment.PATH!r}, {authority!r}, {clock})")
     if "error" in found:
-        advice = say("máy chủ có chạy, tường lửa có mở?", "is it running, is the firewall open?")
-        return Finding(part, BAD, f"{url.geturl()}: {found['error']}", advice)
-    if enrolment.fingerprint(bytes.fromhex(found["body"])) != fingerprint:
-        said = say(f"{url.geturl()} không giữ khoá của bo mạch", f"{url.geturl()} does not hold the board's key")
+        return Finding(part, BAD, f"{centre.url}: {found['step']}: {found['error']}", say(*_STEPS[found["step"]]))
+    if found["status"] != "200":
+        said = say(f"{centre.url} trả lời {found['status']!r}", f"{centre.url} answers {found['status']!r}")
+        return Finding(part, BAD, said, say("có đúng là trung tâm Chốt không?", "is it a Chốt collector?"))
+    if enrolment.fingerprint(bytes.fromhex(found["body"])) != centre.fingerprint:
+        said = say(f"{centre.url} không giữ khoá của bo mạch", f"{centre.url} does not hold the board's key")
         return Finding(part, BAD, said, say("ghi danh lại, hoặc sửa địa chỉ", "enrol again, or mend the address"))
-    return Finding(part, GOOD, f"{url.geturl()}, {found['ms']} ms")
-
-
-def from_collector(state: Mapping[str, Any], device: str) -> list[Finding]:
-    """The findings about a board from the collector's /v1/state; UserError if it does not know the board."""
-    board = next((board for board in state["boards"] if board["device"] == device or board["checkpoint"] == device), None)
-    if board is None:
-        names = ", ".join(f"{one['device']} ({one['checkpoint']})" for one in state["boards"][:5])
-        raise UserError(
-            say(f"trung tâm không biết '{device}'", f"the collector does not know '{device}'"),
-            hint=say("nó biết: ", "it knows: ") + (names or "–"),
-        )
-    health = board["health"]
-    findings = [_seen(state["now"], board["last_seen"])]
-    module = _MODULE_STATES.get(health.get("scan_module_state", 0), LOOK)
-    said = {GOOD: say("đang đọc", "reads"), LOOK: say("chưa rõ", "not known"), BAD: say("im lặng", "silent")}[module]
-    advice = say("xem lại nguồn và dây", "check its supply and wires") if module == BAD else ""
-    findings.append(Finding(say("mô-đun quét", "scan module"), module, said, advice))
-    findings.append(Finding("firmware", GOOD, str(board["firmware"] or "–")))
-    if "heap_free_bytes" in health:
-        # Between two collections it says little: a figure, no verdict.
-        free = health["heap_free_bytes"] // 1024
-        findings.append(Finding(say("bộ nhớ", "heap"), GOOD, say(f"còn {free} KiB", f"{free} KiB free")))
-    fill = health.get("journal_fill_percent", 0)
-    full = GOOD if fill < FILLING_PERCENT else LOOK if fill < ALMOST_FULL_PERCENT else BAD
-    advice = "" if full == GOOD else say("xem lại mạng của bo mạch", "see to the board's network")
-    findings.append(Finding(say("nhật ký", "journal"), full, say(f"đầy {fill} %", f"{fill} % full"), advice))
-    if "rssi_dbm" in health:
-        weak = health["rssi_dbm"] < _WEAK_DBM
-        advice = say("sóng yếu: dời ăng-ten", "weak: move the antenna") if weak else ""
-        findings.append(Finding("Wi-Fi", LOOK if weak else GOOD, f"{health['rssi_dbm']} dBm", advice))
-    ups = board["power_ons_day"]
-    text = say(f"bật nguồn {ups} lần trong một ngày", f"came on {ups} times in a day")
-    advice = say("nguồn chập chờn: xem lại ổ cắm, bộ nguồn", "unsteady: check plug and supply") if ups > _POWER_UPS else ""
-    findings.append(Finding(say("nguồn", "supply"), LOOK if ups > _POWER_UPS else GOOD, text, advice))
-    timed = board["clock_known"]
-    text = say("biết giờ", "knows the time") if timed else say("chưa biết giờ", "does not know the time yet")
-    findings.append(Finding(say("đồng hồ", "clock"), GOOD if timed else LOOK, text))
-    lost = board["missing_sectors"] + board["clones"]
-    text = say(f"thiếu {board['missing_sectors']} sector", f"{board['missing_sectors']} sectors missing")
-    advice = say("'chot collector status' nói rõ", "'chot collector status' says more") if lost else ""
-    findings.append(Finding(say("dữ liệu", "data"), BAD if lost else GOOD, text, advice))
-    return findings
-
-
-def _seen(now_ms: int, last_ms: int | None) -> Finding:
-    part = say("liên lạc", "heard")
-    if last_ms is None:
-        advice = say("nguồn? Wi-Fi? 'chot doctor PORT'", "supply? Wi-Fi? 'chot doctor PORT'")
-        return Finding(part, BAD, say("chưa bao giờ", "never"), advice)
-    age_s = max(0, now_ms - last_ms) // 1000
-    text = say(f"{age_s} giây trước", f"{age_s} s ago")
-    if now_ms - last_ms > _SILENT_MS:
-        return Finding(part, BAD, text, say("nguồn và mạng của cửa ấy", "see to that door's supply and network"))
-    return Finding(part, GOOD, text)
+    trust = say(", chứng chỉ đúng", ", its certificate holds") if secure else ""
+    return Finding(part, GOOD, f"{centre.url}{trust}, {found['ms']} ms")

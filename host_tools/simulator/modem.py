@@ -35,11 +35,16 @@ class Kind:
     boot_us: int
     urcs: tuple[str, ...]
     time_zone_updates: bool  # AT+CTZU as it comes from the factory
+    revision: str  # its firmware, as AT+CGMR tells it
 
 
 KINDS = {
-    "sim7600": Kind(300_000, 2_500_000, 12_000_000, ("RDY", "+CPIN: READY", "SMS DONE", "PB DONE"), True),
-    "a7670": Kind(50_000, 2_500_000, 11_100_000, ("*ATREADY: 1", "+CPIN: READY", "SMS DONE", "PB DONE"), False),
+    "sim7600": Kind(
+        300_000, 2_500_000, 12_000_000, ("RDY", "+CPIN: READY", "SMS DONE", "PB DONE"), True, "LE20B04SIM7600G22"
+    ),
+    "a7670": Kind(
+        50_000, 2_500_000, 11_100_000, ("*ATREADY: 1", "+CPIN: READY", "SMS DONE", "PB DONE"), False, "A7670M7_B07V01"
+    ),
 }
 
 
@@ -304,6 +309,8 @@ class Modem:
         if text in ("ATE0", "ATE1"):
             self._echo = text == "ATE1"
             return ""
+        if text == "AT+CGMR":
+            return f"+CGMR: {self.kind.revision}"
         if text == "AT+SPIC":
             return f"+SPIC: {self.pin_tries},10,0,10"
         if text.startswith("AT+CPIN"):

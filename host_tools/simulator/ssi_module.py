@@ -12,6 +12,8 @@ from host_tools.simulator.serial_module import PictureModule
 # Bytes of hardware notes 1.5, written down here apart from any driver.
 ACK, NAK, PARAMETER, ENABLE, DISABLE, START, STOP = 0xD0, 0xD1, 0xC6, 0xE9, 0xEA, 0xE4, 0xE5
 CODE, LONG_CODE = 0xF3, 0xF4
+ASK_REVISION, REVISION = 0xA3, 0xA4
+FIRMWARE = b"PAABLS00-001-R00"
 HOST, DEVICE = 0x04, 0x00
 QR = 0xF1
 RESEND, BAD_CONTEXT = 1, 2
@@ -108,6 +110,8 @@ class SsiModule(PictureModule):
                 self.enabled = opcode == ENABLE
             self._answer(ACK)
             self._consider()
+        elif opcode == ASK_REVISION and not data:
+            self._answer(REVISION, FIRMWARE)
         elif opcode == PARAMETER and self._set(data[1:]):
             self._answer(ACK)
             self._consider()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import random
 import struct
@@ -13,24 +14,32 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from host_tools.build.boards import load_board
 from host_tools.build.identity import decode_partition
 from host_tools.build.partitions import TABLE_BYTES, TABLE_OFFSET, decode_table, find
 from host_tools.errors import UserError
 from host_tools.simulator.board import _ops
+from host_tools.simulator.checkpoint import MODULES, PORTS
 from host_tools.simulator.chips import ESP32, Chip
+from host_tools.simulator.clock_chip import ClockChipOptions
 from host_tools.simulator.console_board import ConsoleBoard
-from host_tools.simulator.far_end import COLLECTOR_IP, Host, Hosts
+from host_tools.simulator.far_end import COLLECTOR_IP, Host, Hosts, Peer
 from host_tools.simulator.flash import Flash
 from host_tools.simulator.kernel import Kernel
-from host_tools.simulator.links import Link, LinkOptions
+from host_tools.simulator.line_module import LineModule
+from host_tools.simulator.links import Carrier, Link, LinkOptions
+from host_tools.simulator.modem import ModemOptions
 from host_tools.simulator.rom_loader import SYNC_FRAME, RomLoader
 from host_tools.simulator.runtime import Runtime
 from host_tools.simulator.scan_module import ModuleOptions, ScanModule
+from host_tools.simulator.scenario import BoardPlan
+from host_tools.simulator.ssi_module import SsiModule
+from host_tools.simulator.through import Through
 from host_tools.simulator.uart import UartLine
 from host_tools.simulator.usb_port import PtyPort, Rfc2217Port, UsbPort
-from host_tools.simulator.wifi import AccessPoint, Station
+from host_tools.simulator.ways import Ways
+from host_tools.simulator.wifi import AccessPoint
 
-SCANNER_UART, SCANNER_TX_PIN, SCANNER_RX_PIN = 1, 17, 16
 _APP_OFFSET = 0x10000
 _IMAGE_MAGIC, _DESCRIPTOR_MAGIC = 0xE9, 0xABCD5432
 _DESCRIPTOR_OFFSET = 0x20
@@ -42,10 +51,11 @@ _WAITS = b"rst:0x1 (POWERON_RESET),boot:0x3 (DOWNLOAD_BOOT(UART0/UART1/SDIO_REI_
 
 
 class UsbBoard:
-    """A board of `chip` with a bare flash of `flash_bytes` in `directory`; use as a context. Its Wi-Fi is `wifi` (ssid,
-    password), behind which `collector` (host, port) answers for any address. `speed` is virtual seconds a real one.
-    With `lines` the port is rfc2217:// with DTR and RTS, else a pty: there a sync frame enters the loader, and closing
-    the port leaves it."""
+    """A board of `chip` with a bare flash of `flash_bytes` in `directory`; use as a context. Its pins are those of
+    `hardware`; on them are a scan module or none, a second one, a 4G modem, a clock chip (its seconds are the PC's). Its
+    Wi-Fi is `wifi` (ssid, password), behind which `collector` (host, port) answers for any address. `speed` is virtual
+    seconds a real one. With `lines` the port is rfc2217:// with DTR and RTS, else a pty: there a sync frame enters the
+    loader, and closing the port leaves it."""
 
     def __init__(
         self,
@@ -57,7 +67,11 @@ class UsbBoard:
         flash_bytes: int = 4 << 20,
         wifi: tuple[str, str] = ("", ""),
         collector: tuple[str, int] = ("127.0.0.1", 8080),
+        hardware: str = "esp32-devkitc",
         module: ModuleOptions | None = None,
+        exit_module: ModuleOptions | None = None,
+        modem: ModemOptions | None = None,
+        clock_chip: ClockChipOptions | None = None,
         speed: float = 10.0,
         lines: bool = False,
         seed: int = 1,
@@ -73,10 +87,31 @@ class UsbBoard:
         )
         self.mac = mac
         self.chip = chip
-        self._wifi = wifi
         self._collector = collector
         self._seed = seed
-        self._add_module(module)
+        self._pins = load_board(hardware).constants
+        self.modules = [
+            self._add_module(port, options)
+            for port, options in zip(PORTS, (module, exit_module), strict=True)
+            if f"{port}_UART" in self._pins
+        ]
+        if clock_chip is not None:
+            # It counts the PC's seconds, not the hurried ones of the board.
+            clock_chip = dataclasses.replace(clock_chip, drift_ppm=clock_chip.drift_ppm + (1 / speed - 1) * 1e6)
+        self.host = Host(collector)
+        self._through: list[Through] = []
+        self.ways = Ways(
+            self.board,
+            self._kernel,
+            BoardPlan("usb", modem=modem, clock_chip=clock_chip),
+            self._pins,
+            [AccessPoint(*wifi)],
+            self._make_link,
+            _clock_ms,
+            str(seed),
+        )
+        self.board.on_pin = self.ways.pin
+        self.board.on_down = self._down
         self.loader = RomLoader(chip, mac, self.flash, self._reset)
         self.in_loader = False
         self._speed = speed
@@ -95,6 +130,7 @@ class UsbBoard:
         self._thread = threading.Thread(target=self._run, name="usb-board", daemon=True)
 
     def __enter__(self) -> UsbBoard:
+        self.ways.supply(True)
         self._start()
         self._thread.start()
         return self
@@ -120,6 +156,7 @@ class UsbBoard:
     def _pull(self) -> None:
         self._port.unplug()
         self.board.power_cut()
+        self.ways.supply(False)
 
     def close(self) -> None:
         """The end of the board."""
@@ -127,33 +164,40 @@ class UsbBoard:
         self._thread.join()
         self._port.unplug()
         self.board.close()
+        self._down("closed")
         self.flash.close()
         if self.failure is not None:
             raise self.failure
 
-    def _add_module(self, options: ModuleOptions | None) -> None:
-        """The scan module; None: the wires hang in the air."""
-        board = self.board
+    @property
+    def module(self) -> ScanModule | SsiModule | LineModule | None:
+        """The scan module of the way in."""
+        return self.modules[0]
+
+    def _add_module(self, port: str, options: ModuleOptions | None) -> ScanModule | SsiModule | LineModule | None:
+        """The scan module on a port of the board's description; None: the wires hang in the air."""
+        board, uart = self.board, self._pins[f"{port}_UART"]
         line = UartLine(
             self._kernel,
-            random.Random(f"{self._seed} line"),
-            tx_pin=SCANNER_TX_PIN,
-            rx_pin=SCANNER_RX_PIN,
-            on_bytes=lambda count: board.notify(_ops.EVENT_UART, SCANNER_UART, count),
+            random.Random(f"{self._seed} {port} line"),
+            tx_pin=self._pins[f"{port}_TX"],
+            rx_pin=self._pins[f"{port}_RX"],
+            on_bytes=lambda count: board.notify(_ops.EVENT_UART, uart, count),
         )
-        board.uarts[SCANNER_UART] = line
-        self.module: ScanModule | None = None
-        if options is not None:
-            self.module = ScanModule(
-                self._kernel,
-                random.Random(f"{self._seed} module"),
-                options,
-                send=line.device_sends,
-                decode=lambda picture: picture,
-                on_read=lambda payload, last_byte_us: None,
-            )
-            line.device = self.module
-            self.module.power_on()
+        board.uarts[uart] = line
+        if options is None:
+            return None
+        module = MODULES[options.kind](
+            self._kernel,
+            random.Random(f"{self._seed} {port} module"),
+            options,
+            send=line.device_sends,
+            decode=lambda picture: picture,
+            on_read=lambda payload, last_byte_us: None,
+        )
+        line.device = module
+        module.power_on()
+        return module
 
     # Its thread.
 
@@ -243,7 +287,7 @@ class UsbBoard:
             self._port.write(_BOOTED_FLASH + wrong.encode() + b"\r\n")
             self._boot_loop_s = time.monotonic() + _BOOT_LOOP_S
             return
-        self.board.link = self._link()
+        self._find_collector()
         self.board.power_on()
 
     def _not_bootable(self) -> str:
@@ -265,22 +309,37 @@ class UsbBoard:
             return "E (60) flash_parts: a partition exceeds flash chip size"
         return ""
 
-    def _link(self) -> Link:
-        """The way to the collector, whatever port the board's identity names."""
-        port = self._collector[1]
+    def _find_collector(self) -> None:
+        """The way to the collector, whatever port the board's identity names; its TLS, where it has one, is its own."""
+        self.host.port, self.host.serve = self._collector[1], None
         with suppress(UserError):
             partitions = decode_table(self.flash.cells(TABLE_OFFSET, TABLE_BYTES))
             place = find(partitions, "identity")
-            identity = decode_partition(self.flash.cells(place.offset, place.size))
-            port = urlsplit(identity.collector_url).port or 80  # of HTTP
-        station = Station(self._kernel, access_points=[AccessPoint(*self._wifi)], notify=self.board.notify)
-        self.board.access_points_seen = station.seen
+            url = urlsplit(decode_partition(self.flash.cells(place.offset, place.size)).collector_url)
+            self.host.port = url.port or (443 if url.scheme == "https" else 80)
+            if url.scheme == "https":
+                self.host.serve = self._served
+
+    def _served(self, peer: Peer) -> Through:
+        self._through.append(Through(peer, self._collector))
+        return self._through[-1]
+
+    def _down(self, reason: str) -> None:
+        """Nobody is left at this end of the connections."""
+        while self._through:
+            self._through.pop().close()
+
+    def _make_link(self, name: str, carrier: Carrier, options: LinkOptions) -> Link:
         return Link(
             self._kernel,
-            random.Random(f"{self._seed} link"),
-            LinkOptions(),
-            carrier=station,
-            hosts=Hosts({COLLECTOR_IP: Host(self._collector, port)}),
-            clock_ms=lambda: time.time_ns() // 1_000_000,
+            random.Random(f"{self._seed} {name}"),
+            options,
+            carrier=carrier,
+            hosts=Hosts({COLLECTOR_IP: self.host}),
+            clock_ms=_clock_ms,
             notify=self.board.notify,
         )
+
+
+def _clock_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,14 +31,14 @@ def now_ms() -> int:
 class Centre:
     """A collector in a directory, as `chot collector init` and `run` make it (with a key drawn here: scrypt takes time)."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, tls: ssl.SSLContext | None = None) -> None:
         self.directory = directory
         if not directory.exists():
             vault.write_secrets(directory, vault.Secrets((bytes(range(32)),), bytes(range(1, 33))))
         self.database = directory / vault.DATABASE_NAME
-        self.server = CollectorServer(self.database, vault.private_keys(directory), clock_ms=now_ms)
+        self.server = CollectorServer(self.database, vault.private_keys(directory), clock_ms=now_ms, tls=tls)
         self.port = self.server.start()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self.port}"
 
     def token(self, checkpoint: str = "market gate", hours: int = 1) -> str:
         with Store(self.database) as store:

@@ -16,6 +16,7 @@ _cause = 0
 _unique_id = b""
 _rtc_memory = b""
 _uart_fds = {}
+_uart_files = {}  # a port that is set up a second time is the same port
 
 
 def reset():
@@ -65,7 +66,9 @@ class UART:
         self._id = ident
         self._available = 0
         self._settings = {"rxbuf": 256, "txbuf": 256, "timeout": 0, "tx": 10, "rx": 9}
-        self._port = open(_uart_fds[ident], "r+b")
+        if ident not in _uart_files:
+            _uart_files[ident] = open(_uart_fds[ident], "r+b")
+        self._port = _uart_files[ident]
         self._tx_free_us = 0
         _chip.handlers[_ops.EVENT_UART * 256 + ident] = self._arrived
         self.init(baudrate, fresh=1, **settings)
