@@ -111,7 +111,7 @@ def test_settings_that_the_board_has_no_part_for(chot: Chot, download: Path, tmp
     (tmp_path / "two.json").write_text('{"version": 1, "exit_scanner": "gm65"}')
     command = ("flash", "/dev/none", "--board", "esp32-devkitc", "--micropython", download)
     one_line_and_a_hint(chot(*command, "--config", tmp_path / "two.json"), 3, "has no [scanner2]")
-    (tmp_path / "doors.csv").write_text("checkpoint,token\nschool,x\n")
+    (tmp_path / "doors.csv").write_text("checkpoint,token\nschool,tq5qq-yiqnn-pbfeu-xefcp-fzrrn-sgi2g-z3eve-6uyyj\n")
     (tmp_path / "lists.bin").write_bytes(b"no list")
     batch = ("batch", tmp_path / "doors.csv", *command[2:], "--collector", "http://127.0.0.1:9")
     one_line_and_a_hint(chot(*batch, "--lists", tmp_path / "lists.bin"), 3, "lists: ", "'chot lists'")
