@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 from host_tools.cli.board_options import json_option, write_json
@@ -50,8 +51,11 @@ def line(finding: Any) -> str:
 def _state(url: str) -> dict[str, Any]:
     try:
         with urllib.request.urlopen(url.rstrip("/") + "/v1/state", timeout=20) as answer:
-            return dict(json.load(answer))
-    except (OSError, ValueError) as error:
+            state = json.load(answer)
+            if not isinstance(state, dict) or not isinstance(state.get("boards"), list):
+                raise ValueError(say("đó không phải trung tâm", "that is no collector"))
+            return state
+    except (OSError, ValueError, HTTPException) as error:
         raise UserError(
             say(f"không hỏi được trung tâm {url}: {error}", f"cannot ask the collector at {url}: {error}"),
             hint=say("xem lại --collector", "check --collector"),
