@@ -18,7 +18,6 @@ _LONGEST_SCAN_BYTES = const(78)  # kind, uptime, reader and verdict, scheme, 65 
 _LONGEST_BOOT_BYTES = const(64)
 _CHUNK_BYTES = const(504)  # eight of them, and a sector is read
 _TAIL_READS = const(8)  # cells touched by a power cut may read as blank once and not again
-
 # State of a sector.
 _FREE = const(0)
 UNRELEASED = const(1)
@@ -39,7 +38,6 @@ _CRC_BYTE_2 = const(0xD9)  # of it, where only the lower half of the CRC stands 
 _CRC_BYTE_3 = const(0x41)
 _BLANK = memoryview(b"\xff" * _CHUNK_BYTES)
 _HEADER = "<4sII8s32s"
-
 _ERASE = const(6)  # ioctl operations of a MicroPython block device
 _COUNT = const(4)
 

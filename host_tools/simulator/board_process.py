@@ -17,13 +17,12 @@ from host_tools.simulator.flash import Flash, PlannedCut
 from host_tools.simulator.keeping import Keeping
 from host_tools.simulator.kernel import FOREVER_US, Event, Kernel
 from host_tools.simulator.links import Link
-from host_tools.simulator.routes import Routes
+from host_tools.simulator.routes import Routes, request
 from host_tools.simulator.runtime import Runtime
 from host_tools.simulator.uart import UartLine
 from host_tools.simulator.wire import Died, Hung, Wire
 
 FLASH_ERROR = 1
-
 OFF, BOOTING, RUNNING, WAITING, BUSY, ENDED, STUCK = "off", "booting", "running", "waiting", "busy", "ended", "stuck"
 
 
@@ -328,11 +327,9 @@ class VirtualBoard:
         elif op == _ops.OP_NVS_GET:
             value = self._keeping.nvs(payload)
             self._resume_at(at_us, value=int(value is not None), payload=value or b"")
-        elif op == _ops.OP_I2C:
-            self._later(at_us, lambda: self._bus_request(payload))
-        elif self.link is not None:
+        elif op == _ops.OP_I2C or self.link is not None:
             self._arm_watchdog()
-            self._later(at_us, lambda: self._link_request(op, payload))
+            self._later(at_us, lambda: self._outside_request(op, payload))
 
     def _arm_watchdog(self) -> None:
         if self._watchdog_us:
@@ -351,39 +348,19 @@ class VirtualBoard:
         if self.state == BUSY:
             self.state = ENDED
 
-    def _bus_request(self, payload: bytes) -> None:
-        """A transfer over I2C stops Python until it is done."""
-        if self.state == BUSY:
-            taken_us, code, data = (0, NO_DEVICE, b"") if self.bus is None else self.bus.transfer(payload)
-            self._resume_at(self._kernel.now_us + taken_us, value=code, payload=data)
-
-    def _link_request(self, op: int, payload: bytes) -> None:
-        link = self.link
-        if link is None or self.state != BUSY:
+    def _outside_request(self, op: int, payload: bytes) -> None:
+        """A transfer over I2C, which stops Python until it is done, or a word with the network."""
+        if self.state != BUSY:
             return
-        now_us = self._kernel.now_us
-        if op == _ops.OP_RESOLVE:
-            blocked_us, code, found = link.resolve(payload.decode(errors="replace"))
-            self._resume_at(now_us + blocked_us, value=code, payload=found.encode())
-        elif op == _ops.OP_CONNECT:
-            ident, port = struct.unpack_from("<BH", payload)
-            address = payload[3:].decode(errors="replace")
-            self._resume_at(now_us, value=link.connect(ident, port, address))
+        answer = (0, NO_DEVICE, b"")
+        if op == _ops.OP_I2C:
+            answer = answer if self.bus is None else self.bus.transfer(payload)
         elif op == _ops.OP_WLAN_SCAN:
             seen = [(ssid.encode(), rssi_dbm) for ssid, rssi_dbm in self.access_points_seen()]
-            data = b"".join(struct.pack("<Bb", len(ssid), rssi_dbm) + ssid for ssid, rssi_dbm in seen)
-            self._resume_at(now_us + SCAN_US, payload=data)
-        elif op == _ops.OP_RECEIVE:
-            ident, count = struct.unpack("<BI", payload)
-            self._resume_at(now_us, payload=link.receive(ident, count))
-        elif op == _ops.OP_SEND_TO:
-            ident, port, size = struct.unpack_from("<BHB", payload)
-            host = payload[4 : 4 + size].decode(errors="replace")
-            self._resume_at(now_us, value=link.send_to(ident, host, port, payload[4 + size :]))
-        elif op == _ops.OP_RECEIVE_FROM:
-            host, port, datagram = link.receive_from(payload[0])
-            sender = struct.pack("<HB", port, len(host)) + host.encode()
-            self._resume_at(now_us, payload=sender + datagram)
+            answer = SCAN_US, 0, b"".join(struct.pack("<Bb", len(ssid), rssi_dbm) + ssid for ssid, rssi_dbm in seen)
+        elif self.link is not None:
+            answer = request(self.link, op, payload)
+        self._resume_at(self._kernel.now_us + answer[0], value=answer[1], payload=answer[2])
 
     def _flash(self, op: int, payload: bytes) -> None:
         """A program or an erase stops the whole CPU until it is done."""
@@ -419,5 +396,5 @@ class VirtualBoard:
     def _start_message(self) -> bytes:
         sectors = sorted(self.flash.unstable)
         back_us = 0 if self.link is None else self.link.round_trip_us
-        now_us, cause = self._kernel.now_us, self._waiting_cause
-        return self._keeping.start_message(now_us, cause, self.flash.fd, self._ports, sectors, back_us)
+        at = self._kernel.now_us, self._waiting_cause
+        return self._keeping.start_message(*at, self.flash.fd, self._ports, sectors, back_us)

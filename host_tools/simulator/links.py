@@ -8,15 +8,14 @@ import random
 import ssl
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from host_tools.simulator.board import _ops
+from host_tools.simulator.connection import Carrier, Connection, LinkOptions
 from host_tools.simulator.costs import CONNECT_TIMEOUT_US, DNS_FAILURE_US, DNS_US, RETRANSMIT_US
 from host_tools.simulator.dns import asked_name, dns_answer
-from host_tools.simulator.far_end import Host, Hosts, TlsEnd
+from host_tools.simulator.far_end import Hosts, TlsEnd
 from host_tools.simulator.http_relay import HttpRelay, forged_reply, portal_page
-from host_tools.simulator.kernel import Event, Kernel
+from host_tools.simulator.kernel import Kernel
 
 DNS_FAILED = 202
 DNS_PORT = 53
@@ -26,53 +25,6 @@ SEND_BUFFER_BYTES = 5744
 SEGMENT_BYTES = 1440
 # Of a datagram, beside what it carries: IP and UDP headers.
 UDP_BYTES = 28
-
-
-@dataclass
-class LinkOptions:
-    """One board's way to the collector."""
-
-    latency_ms: int = 25
-    bandwidth_kbit_s: int = 2000
-    loss: float = 0.0
-    rssi_dbm: int = -58
-
-
-class Carrier(Protocol):
-    """What a link goes over: `associated` as the board knows it, `carries` whether a packet gets through."""
-
-    associated: bool
-    changed: Callable[[], None]
-
-    @property
-    def carries(self) -> bool:
-        """Whether a packet gets through now."""
-
-    def posted(self, op: int, payload: bytes) -> bool:
-        """Take what the board told its network if it is about the carrier."""
-
-    def reset(self) -> None:
-        """The board restarts."""
-
-
-@dataclass
-class _Connection:
-    """One TCP connection; `relay` is the real socket to the collector, `tls` ends what comes encrypted."""
-
-    ident: int
-    host: Host | None = None
-    relay: HttpRelay | None = None
-    tls: TlsEnd | None = None
-    serve: Callable[[bytes], None] | None = None
-    established: bool = False
-    closed: bool = False
-    incoming: bytearray = field(default_factory=bytearray)
-    up_arrival_us: int = 0
-    down_arrival_us: int = 0
-    unacknowledged_bytes: int = 0
-    under_way: int = 0
-    arrived_bytes: int = 0
-    timeout: Event | None = None
 
 
 class Link:
@@ -108,7 +60,7 @@ class Link:
         # The collector's program dies once a connection has brought so many bytes; each of them once, in order.
         self.deaths: list[int] = []
         self.bytes_up = self.bytes_down = 0  # what TCP carried, both ways
-        self._connections: dict[int, _Connection] = {}
+        self._connections: dict[int, Connection] = {}
         # Who answers datagrams, by port: (address asked, datagram) -> answer, or None for silence.
         self.services: dict[int, Callable[[str, bytes], bytes | None]] = {DNS_PORT: self._dns}
         self._datagrams: dict[int, deque[tuple[str, int, bytes]]] = {}
@@ -166,17 +118,17 @@ class Link:
         if not self.carrier.associated:
             return errno.EHOSTUNREACH
         self.begun_us = self.begun_us or self._kernel.now_us
-        connection = _Connection(ident)
+        connection = Connection(ident)
         self._connections[ident] = connection
         connection.timeout = self._kernel.after(CONNECT_TIMEOUT_US, lambda: self._connect_timeout(connection))
         self._travel(connection, 60, True, lambda: self._syn_arrives(connection, address, port))
         return 0
 
-    def _connect_timeout(self, connection: _Connection) -> None:
+    def _connect_timeout(self, connection: Connection) -> None:
         if not connection.established and not connection.closed:
             self._fail(connection, errno.ETIMEDOUT)
 
-    def _syn_arrives(self, connection: _Connection, address: str, port: int) -> None:
+    def _syn_arrives(self, connection: Connection, address: str, port: int) -> None:
         if connection.closed:
             return
         host = self.hosts.at(address)
@@ -193,13 +145,13 @@ class Link:
         connection.relay = HttpRelay(None if host is None else host.collector)
         self._travel(connection, 60, False, lambda: self._established(connection))
 
-    def _established(self, connection: _Connection) -> None:
+    def _established(self, connection: Connection) -> None:
         connection.established = True
         if connection.timeout is not None:
             connection.timeout.cancel()
         self._notify(_ops.EVENT_CONNECTED, connection.ident, 0)
 
-    def _fail(self, connection: _Connection, code: int) -> None:
+    def _fail(self, connection: Connection, code: int) -> None:
         if not connection.closed:
             connection.closed = True
             if connection.relay is not None:
@@ -239,12 +191,12 @@ class Link:
                 connection.timeout.cancel()
             self._forget(connection)
 
-    def _forget(self, connection: _Connection) -> None:
+    def _forget(self, connection: Connection) -> None:
         """Let go of the real socket once nothing more can arrive over it."""
         if connection.closed and connection.under_way <= 0 and connection.relay is not None:
             connection.relay.close()
 
-    def _server_gets(self, connection: _Connection, data: bytes) -> None:
+    def _server_gets(self, connection: Connection, data: bytes) -> None:
         connection.under_way -= 1
         size = len(data)
         self._travel(connection, 60, False, lambda: self._acknowledged(connection, size))
@@ -286,11 +238,11 @@ class Link:
             self.hang_up(connection)
         self._forget(connection)
 
-    def tell(self, connection: _Connection, data: bytes) -> None:
+    def tell(self, connection: Connection, data: bytes) -> None:
         """The server says something."""
         self._down(connection, connection.tls.seal(data) if connection.tls is not None else data)
 
-    def hang_up(self, connection: _Connection) -> None:
+    def hang_up(self, connection: Connection) -> None:
         """The server closes its side."""
         self._travel(connection, 60, False, lambda: self._server_closed(connection))
 
@@ -308,7 +260,7 @@ class Link:
             answer = self._kept_reply = self._kept_reply or answer
         return answer, ends
 
-    def _down(self, connection: _Connection, data: bytes) -> None:
+    def _down(self, connection: Connection, data: bytes) -> None:
         """Bytes to the board."""
         if data:
             self.bytes_down += len(data)
@@ -319,17 +271,17 @@ class Link:
         for connection in list(self._connections.values()):
             self._fail(connection, errno.ECONNRESET)
 
-    def _acknowledged(self, connection: _Connection, size: int) -> None:
+    def _acknowledged(self, connection: Connection, size: int) -> None:
         """Room in the board's send buffer; only a board that had none is waiting for it."""
         was_full = connection.unacknowledged_bytes >= SEND_BUFFER_BYTES
         connection.unacknowledged_bytes -= size
         self._notify(_ops.EVENT_ROOM, connection.ident, size, was_full)
 
-    def _board_gets(self, connection: _Connection, data: bytes) -> None:
+    def _board_gets(self, connection: Connection, data: bytes) -> None:
         connection.incoming += data
         self._notify(_ops.EVENT_READABLE, connection.ident, len(data))
 
-    def _server_closed(self, connection: _Connection) -> None:
+    def _server_closed(self, connection: Connection) -> None:
         self._notify(_ops.EVENT_CLOSED, connection.ident, 0)
 
     # Datagrams: what does not get through is gone.
@@ -383,7 +335,7 @@ class Link:
             self._down_free_us = sent_us
         return sent_us + self.options.latency_ms * 1_000
 
-    def _travel(self, connection: _Connection, size: int, up: bool, arrive: Callable[[], None]) -> None:
+    def _travel(self, connection: Connection, size: int, up: bool, arrive: Callable[[], None]) -> None:
         """Take `size` bytes across, in order within the connection; what cannot pass waits for the way to open."""
         if not self.passes:
             self._held.append(lambda: self._travel(connection, size, up, arrive))
@@ -403,7 +355,7 @@ class Link:
         unnoticed_us = self.round_trip_us // 2 if up else 0
         self._kernel.at(arrival_us, lambda: self._arrived(connection, size, up, arrive), unnoticed_us=unnoticed_us)
 
-    def _arrived(self, connection: _Connection, size: int, up: bool, arrive: Callable[[], None]) -> None:
+    def _arrived(self, connection: Connection, size: int, up: bool, arrive: Callable[[], None]) -> None:
         if connection.closed and not up:
             return
         if not self.passes:
@@ -421,7 +373,7 @@ class Link:
 class _Served:
     """A connection for a server that is played by the world (`Host.serve`)."""
 
-    def __init__(self, link: Link, kernel: Kernel, connection: _Connection) -> None:
+    def __init__(self, link: Link, kernel: Kernel, connection: Connection) -> None:
         self._link, self._kernel, self._connection = link, kernel, connection
 
     def send(self, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import struct
 
 from host_tools.simulator.board import _ops
 from host_tools.simulator.links import DNS_FAILED, Link
@@ -71,3 +72,22 @@ class Routes:
     def receive_from(self, ident: int) -> tuple[str, int, bytes]:
         """The board takes the datagram that came first."""
         return self._owners[ident].receive_from(ident)
+
+
+def request(link: Link | Routes, op: int, payload: bytes) -> tuple[int, int, bytes]:
+    """What the board asks of its network: (for how long it is blocked, us; the value and the bytes of the answer)."""
+    if op == _ops.OP_RESOLVE:
+        blocked_us, code, found = link.resolve(payload.decode(errors="replace"))
+        return blocked_us, code, found.encode()
+    if op == _ops.OP_CONNECT:
+        ident, port = struct.unpack_from("<BH", payload)
+        return 0, link.connect(ident, port, payload[3:].decode(errors="replace")), b""
+    if op == _ops.OP_RECEIVE:
+        ident, count = struct.unpack("<BI", payload)
+        return 0, 0, link.receive(ident, count)
+    if op == _ops.OP_SEND_TO:
+        ident, port, size = struct.unpack_from("<BHB", payload)
+        host = payload[4 : 4 + size].decode(errors="replace")
+        return 0, link.send_to(ident, host, port, payload[4 + size :]), b""
+    host, port, datagram = link.receive_from(payload[0])
+    return 0, 0, struct.pack("<HB", port, len(host)) + host.encode() + datagram

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 from host_tools.build.boards import load_board
 from host_tools.build.cardlist import parse_card
 from host_tools.cards.people import KINDS
 from host_tools.cards.pictures import MEDIA
-from host_tools.errors import UserError
 from host_tools.simulator.clock_chip import ClockChipOptions
 from host_tools.simulator.far_end import CERTIFICATES, REPLIES
 from host_tools.simulator.links import LinkOptions
@@ -23,6 +20,7 @@ from host_tools.simulator.modem import KINDS as MODEM_KINDS
 from host_tools.simulator.modem import ModemOptions
 from host_tools.simulator.runtime import BOARD_HEAP
 from host_tools.simulator.scan_module import ModuleOptions
+from host_tools.simulator.toml_tables import TABLES, make, wrong
 from host_tools.simulator.wifi import AccessPoint
 from host_tools.text import say
 
@@ -246,7 +244,6 @@ class Scenario:
         return int(moment.astimezone(timezone.utc).timestamp() * 1000)
 
 
-_TABLES = {"board": "boards", "show": "shows", "crowd": "crowds", "passage": "passages", "fault": "faults"}
 
 
 def load(path: Path) -> Scenario:
@@ -255,7 +252,7 @@ def load(path: Path) -> Scenario:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or say("không phải văn bản UTF-8", "not UTF-8 text")
-        raise _wrong(str(path), reason) from None
+        raise wrong(str(path), reason) from None
     return parse(text, str(path))
 
 
@@ -264,73 +261,13 @@ def parse(text: str, where: str = "scenario") -> Scenario:
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _wrong(where, str(error)) from None
+        raise wrong(where, str(error)) from None
     except RecursionError:
-        raise _wrong(where, say("lồng quá sâu", "nested too deep")) from None
-    raw = {_TABLES.get(key, key): value for key, value in raw.items()}
-    scenario: Scenario = _make(Scenario, raw, where)
+        raise wrong(where, say("lồng quá sâu", "nested too deep")) from None
+    raw = {TABLES.get(key, key): value for key, value in raw.items()}
+    scenario: Scenario = make(Scenario, raw, where)
     _check(scenario, where)
     return scenario
-
-
-def _wrong(where: str, what: str) -> UserError:
-    hint = say("xem scenarios/demo.toml", "scenarios/demo.toml shows how it is written")
-    return UserError(f"{where}: {what}", hint=hint)
-
-
-def _make(cls: type, raw: Any, where: str) -> Any:
-    """An instance of a dataclass from a TOML table, every member checked against its type."""
-    if not isinstance(raw, dict):
-        raise _wrong(where, say("phải là một bảng", "must be a table"))
-    hints = get_type_hints(cls)
-    members = {item.name: item for item in dataclasses.fields(cls)}
-    for key in raw:
-        if key not in members:
-            raise _wrong(where, say(f"không có mục '{key}'", f"there is no '{key}'"))
-    values = {key: _value(hints[key], value, f"{where}: {_name(key)}") for key, value in raw.items()}
-    for name, item in members.items():
-        needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        if needed and name not in values:
-            raise _wrong(where, say(f"thiếu '{_name(name)}'", f"'{_name(name)}' is missing"))
-    return cls(**values)
-
-
-def _name(member: str) -> str:
-    """A member as the file calls it."""
-    return next((table for table, plural in _TABLES.items() if plural == member), member)
-
-
-# Of numbers that may be negative, how their names end.
-_SIGNED = ("_dbm", "_ppm", "ahead_ms", "_quarters")
-
-
-def _value(kind: Any, value: Any, where: str) -> Any:
-    if get_origin(kind) is list:
-        if not isinstance(value, list):
-            raise _wrong(where, say("phải là một danh sách", "must be a list"))
-        return [_value(get_args(kind)[0], item, f"{where} {index}") for index, item in enumerate(value, 1)]
-    if get_origin(kind) is dict:
-        key_kind = get_args(kind)[0]
-        if not isinstance(value, dict):
-            raise _wrong(where, say("phải là một bảng", "must be a table"))
-        if key_kind is int:
-            try:
-                return {int(key, 16): _value(int, item, where) for key, item in value.items()}
-            except ValueError:
-                raise _wrong(where, say("tên thanh ghi phải là hex", "a register is named in hex")) from None
-        return value
-    allowed = get_args(kind) if isinstance(kind, UnionType) else (kind,)
-    table = next((item for item in allowed if dataclasses.is_dataclass(item) and isinstance(item, type)), None)
-    if table is not None:
-        return _make(table, value, where)
-    if float in allowed and type(value) is int:
-        return float(value)
-    if type(value) not in allowed:
-        names = " / ".join(item.__name__ for item in allowed if item is not type(None))
-        raise _wrong(where, say(f"phải là {names}", f"must be {names}"))
-    if type(value) is int and value < 0 and not where.endswith(_SIGNED):
-        raise _wrong(where, say("không được âm", "must not be negative"))
-    return value
 
 
 def _check(scenario: Scenario, where: str) -> None:
@@ -338,16 +275,16 @@ def _check(scenario: Scenario, where: str) -> None:
     names = [plan.name for plan in scenario.boards]
     if not names or len(set(names)) != len(names):
         said = say("cần ít nhất một board, tên khác nhau", "it takes at least one board, each of its own name")
-        raise _wrong(where, said)
+        raise wrong(where, said)
     for plan in scenario.boards:
         _check_board(plan, f"{where}: board {plan.name}")
     if scenario.flash_timing not in ("typical", "worst"):
-        raise _wrong(where, say("flash_timing là typical hoặc worst", "flash_timing is typical or worst"))
+        raise wrong(where, say("flash_timing là typical hoặc worst", "flash_timing is typical or worst"))
     try:
         scenario.start_ms  # noqa: B018 - evaluated for its error
     except ValueError:
         said = say(f"start không phải thời điểm: {scenario.start}", f"start is no moment: {scenario.start}")
-        raise _wrong(where, said) from None
+        raise wrong(where, said) from None
     parts: dict[str, Sequence[Show | Crowd | Passage | Fault]] = {
         "show": scenario.shows,
         "crowd": scenario.crowds,
@@ -358,39 +295,39 @@ def _check(scenario: Scenario, where: str) -> None:
         for index, item in enumerate(items, 1):
             if item.board not in names and not (label == "fault" and item.board == ""):
                 said = say(f"không có board '{item.board}'", f"no board '{item.board}'")
-                raise _wrong(f"{where}: {label} {index}", said)
+                raise wrong(f"{where}: {label} {index}", said)
             if item.reader and not all(plan.exit_module for plan in scenario.boards if item.board in ("", plan.name)):
                 said = say("board không có exit_module", "the board has no exit_module")
-                raise _wrong(f"{where}: {label} {index}", said)
+                raise wrong(f"{where}: {label} {index}", said)
     for index, show in enumerate(scenario.shows, 1):
         ways = [bool(show.kind), show.text is not None, show.hex is not None, show.fill > 0]
         if sum(ways) != 1:
             said = say("cần đúng một trong kind, text, hex, fill", "it takes exactly one of kind, text, hex, fill")
-            raise _wrong(f"{where}: show {index}", said)
+            raise wrong(f"{where}: show {index}", said)
         _check_names(f"{where}: show {index}", [show.kind] if show.kind else [], [show.medium])
         _check_hex(f"{where}: show {index}", show.hex or "")
     for index, crowd in enumerate(scenario.crowds, 1):
         _check_names(f"{where}: crowd {index}", crowd.kinds, crowd.media)
         if not (crowd.people and crowd.kinds and crowd.media):
             said = say("people, kinds hoặc media trống", "people, kinds or media is empty")
-            raise _wrong(f"{where}: crowd {index}", said)
+            raise wrong(f"{where}: crowd {index}", said)
     for index, passage in enumerate(scenario.passages, 1):
         here = f"{where}: passage {index}"
         _check_names(here, [passage.kind], [], kinds=BODY_KINDS + SPELL_KINDS + HAND_KINDS)
         if passage.kind in SPELL_KINDS and not passage.for_ms:
-            raise _wrong(here, say("thiếu for_ms", "for_ms is missing"))
+            raise wrong(here, say("thiếu for_ms", "for_ms is missing"))
         hardware = next(plan.hardware for plan in scenario.boards if plan.name == passage.board)
         pins = (DOOR_PINS[passage.kind],) if passage.kind in DOOR_PINS else ("DOOR_CONTACT", "DOOR_BEAM")
         if not set(pins) & set(load_board(hardware).constants):
             what = " / ".join(pins)
-            raise _wrong(here, say(f"{hardware} không có {what}", f"{hardware} has no {what}"))
+            raise wrong(here, say(f"{hardware} không có {what}", f"{hardware} has no {what}"))
     for index, fault in enumerate(scenario.faults, 1):
         if fault.kind not in LASTING + MOMENTARY:
-            raise _wrong(f"{where}: fault {index}", say(f"không có kind '{fault.kind}'", f"no kind '{fault.kind}'"))
+            raise wrong(f"{where}: fault {index}", say(f"không có kind '{fault.kind}'", f"no kind '{fault.kind}'"))
         _check_hex(f"{where}: fault {index}", fault.hex)
         if fault.inside not in ("", "program", "erase"):
             said = say("inside là program hoặc erase", "inside is program or erase")
-            raise _wrong(f"{where}: fault {index}", said)
+            raise wrong(f"{where}: fault {index}", said)
 
 
 def _check_board(plan: BoardPlan, where: str) -> None:
@@ -399,33 +336,33 @@ def _check_board(plan: BoardPlan, where: str) -> None:
         if options is not None:
             _check_names(f"{where}: {module}", [options.kind], [], kinds=MODULE_KINDS)
     if plan.exit_module is not None and "SCANNER2_UART" not in constants:
-        raise _wrong(where, say(f"{plan.hardware} không có [scanner2]", f"{plan.hardware} has no [scanner2]"))
+        raise wrong(where, say(f"{plan.hardware} không có [scanner2]", f"{plan.hardware} has no [scanner2]"))
     if plan.modem is not None:
         _check_names(f"{where}: modem", [plan.modem.kind], [], kinds=tuple(MODEM_KINDS))
         _check_names(f"{where}: modem", [plan.modem.registration], [], kinds=REGISTRATIONS)
         if "MODEM_UART" not in constants:
-            raise _wrong(where, say(f"{plan.hardware} không có [modem]", f"{plan.hardware} has no [modem]"))
+            raise wrong(where, say(f"{plan.hardware} không có [modem]", f"{plan.hardware} has no [modem]"))
     if plan.clock_chip is not None and "I2C_SCL" not in constants:
-        raise _wrong(where, say(f"{plan.hardware} không có [i2c]", f"{plan.hardware} has no [i2c]"))
+        raise wrong(where, say(f"{plan.hardware} không có [i2c]", f"{plan.hardware} has no [i2c]"))
     if plan.flash_mib not in FLASH_MIB:
         said = " / ".join(map(str, FLASH_MIB))
-        raise _wrong(where, say(f"flash_mib là {said}", f"flash_mib is {said}"))
+        raise wrong(where, say(f"flash_mib là {said}", f"flash_mib is {said}"))
     for name, lines in (("deny", plan.deny), ("allow", plan.allow)):
         for number, line in enumerate(lines, 1):
             try:
                 parse_card(line)
             except ValueError as error:
-                raise _wrong(f"{where}: {name} {number}", str(error)) from None
+                raise wrong(f"{where}: {name} {number}", str(error)) from None
 
 
 def _check_names(where: str, names: list[str], media: list[str], *, kinds: Sequence[str] = KINDS) -> None:
     for name, known in [(name, tuple(kinds)) for name in names] + [(medium, tuple(MEDIA)) for medium in media]:
         if name not in known:
-            raise _wrong(where, say(f"không có '{name}': {', '.join(known)}", f"no '{name}': {', '.join(known)}"))
+            raise wrong(where, say(f"không có '{name}': {', '.join(known)}", f"no '{name}': {', '.join(known)}"))
 
 
 def _check_hex(where: str, text: str) -> None:
     try:
         bytes.fromhex(text)
     except ValueError:
-        raise _wrong(where, say("hex sai", "hex is not hex")) from None
+        raise wrong(where, say("hex sai", "hex is not hex")) from None
