@@ -86,7 +86,8 @@ def _fields(line: str) -> list[str]:
     if '"' not in line:
         return [field.strip() for field in line.split(",")]
     try:
-        return [field.strip() for field in next(csv.reader([line], skipinitialspace=True, strict=True))]
+        name, *rest = next(csv.reader([line], skipinitialspace=True, strict=True))
+        return [name.strip(), *rest]  # what stands in quotation marks is as it is, its outer spaces too
     except csv.Error:
         raise ValueError(say("ngoặc kép không khép", "a quotation mark that is not closed")) from None
 
