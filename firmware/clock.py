@@ -8,6 +8,7 @@ from micropython import const
 _DRIFT_PPM = const(50)
 _EVERY_MS = const(6 * 3600 * 1000)
 _SURER_MS = const(1000)
+CERTAIN = const(4)  # the trust of a word that only the collector, or a technician, can have given
 # How far a source (of a CLOCK record: RTC chip, NTP, collector, modem, technician) is believed where two contradict.
 _TRUST = b"\0\2\3\4\1\4"
 
@@ -31,6 +32,7 @@ class Clock:
         self._unix_ms = None
         self._error_ms = 0
         self.source = 0
+        self.trust = 0  # of the most trusted source that agrees with what is known
         self._written_ms = None  # uptime of the last CLOCK record
         self._said_ms = 0  # the error that it told
 
@@ -50,18 +52,25 @@ class Clock:
         return self._unix_ms + age, self._error_ms + age * _DRIFT_PPM // 1000000 + 1
 
     def reading(self, unix_ms, error_ms, source):
-        """Take a reading when it is better than what is known, or contradicts it and is believed more."""
+        """Take a reading when it is better than what is known, or contradicts it and is believed more. What agrees with a
+        trusted reading is trusted like it: the next lie has to contradict both."""
+        trust = _TRUST[source]
         if self.known():
             now, error = self.now()
             jump = abs(unix_ms - now) > error + error_ms
-            if _TRUST[source] < _TRUST[self.source] if jump else error_ms >= error:
+            if jump and trust < self.trust:
                 return
+            if not jump:
+                trust = self.trust = max(trust, self.trust)
+                if error_ms >= error:
+                    return
             if jump or self._said_ms - error_ms >= _SURER_MS:
                 self._written_ms = None
         self._unix_ms = unix_ms
         self._error_ms = error_ms
         self._read_ms = self.uptime_ms()
         self.source = source
+        self.trust = trust
 
     def record_due(self):
         """True when a CLOCK record is to be written: time is first known, jumped, is much surer, or six hours have passed."""

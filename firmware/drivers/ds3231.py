@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+from clock import CERTAIN
 from drivers.calendar import civil, unix_s
 from micropython import const
 
@@ -105,9 +106,9 @@ class Ds3231:
         self._kept.hurry()
 
     async def compare(self):
-        """Measure the chip against a better clock, a day after it was set by one, and set it again."""
+        """Measure the chip against a clock that the collector vouches for, a day after it was set; and set it again."""
         clock, kept = self._clock, self._kept
-        if not clock.known() or clock.source == _SOURCE or clock.now()[1] > _GOOD_MS:
+        if clock.trust < CERTAIN or clock.source == _SOURCE or clock.now()[1] > _GOOD_MS:
             return
         chip_s = self.read()
         true_ms = clock.now()[0]

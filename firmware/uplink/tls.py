@@ -8,6 +8,7 @@ from binascii import a2b_base64
 import board
 import machine
 import tls
+from clock import CERTAIN
 from esp32 import NVS
 from micropython import const
 from uplink.http import HttpError
@@ -45,6 +46,7 @@ class Tls:
         self._door = door
         self._clock = clock
         self._day = None  # the one that is kept
+        self._doubt = False  # a certificate was refused by a time that anybody may have told
         self._context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)  # which verifies unless told otherwise
         for certificate in certificates(authority):
             self._context.load_verify_locations(certificate)
@@ -85,21 +87,27 @@ class Tls:
                 raise asyncio.TimeoutError
             await self._door.hold(steps)
         if sent != len(first):
+            self._doubt = not self._doubt
             raise HttpError("certificate: " + " ".join(str(sent).split())[:80])
 
     # The chip's clock
 
     def _set_clock(self):
-        """To the time if it is known, else at least to the day this image was built or the time was last known."""
+        """To the time if it is known, else at least to the day this image was built or the time was last known.
+
+        Nobody signs what a time server, a 4G network or a clock chip says. Where a certificate was refused by it, the day that
+        the collector told last is tried, and then the time again.
+        """
         epoch_s = 946684800 if time.gmtime(0)[0] == 2000 else 0
         chip_ms = time.time_ns() // 1000000 + epoch_s * 1000
-        if self._clock.known():
+        doubt = self._doubt and self._clock.trust < CERTAIN
+        if self._clock.known() and not doubt:
             unix_ms = self._clock.now()[0]
             if abs(unix_ms - chip_ms) < _WRONG_MS:
                 return
         else:
             unix_ms = max(board.BUILT_S, self._kept_s()) * 1000
-            if unix_ms <= chip_ms:
+            if unix_ms <= chip_ms and not doubt:
                 return
         year, month, day, hour, minute, second, weekday = time.gmtime(unix_ms // 1000 - epoch_s)[:7]
         machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
@@ -114,7 +122,7 @@ class Tls:
 
     async def keep_time(self):
         """Keep the day where a power cut does not take it, once a day and while nobody comes: it may erase."""
-        if not self._clock.known():
+        if self._clock.trust < CERTAIN:
             return
         day = self._clock.now()[0] // (_DAY_S * 1000)
         if day * _DAY_S == self._kept_s() or self._door.silence_ms() < _CALM_MS:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 NTP_PORT = 123
 _PACKET = struct.Struct(">BBBbII4sQQQQ")
 _TO_1970_S = 2_208_988_800
+_ERA_S = 1 << 32  # the first one ends in 2036
 _SERVER, _ALARM = 4, 3
 
 
@@ -32,7 +33,7 @@ class NtpServer:
         self.questions += 1
         asked = 1 if self.forged else _PACKET.unpack_from(query)[10]
         now_ms = self.clock_ms() + self.ahead_ms
-        now = (now_ms // 1000 + _TO_1970_S) << 32 | (now_ms % 1000 << 32) // 1000
+        now = ((now_ms // 1000 + _TO_1970_S) % _ERA_S) << 32 | (now_ms % 1000 << 32) // 1000
         first = (_ALARM if self.alarm else 0) << 6 | 4 << 3 | _SERVER
         spread = (self.dispersion_ms << 16) // 1000
         return _PACKET.pack(first, self.stratum, 6, -20, spread, spread, b"SIM\0", now - (8 << 32), asked, now, now)

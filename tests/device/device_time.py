@@ -5,7 +5,7 @@ import struct
 
 import clock as clocks
 import drivers.ds3231
-from clock import Clock
+from clock import CERTAIN, Clock
 from drivers.calendar import civil, unix_s
 from drivers.ds3231 import Ds3231
 from kept import Kept
@@ -69,6 +69,25 @@ def test_where_two_contradict_the_more_trusted_wins():
         clock.reading(NOON_S * 1000 + hour_ms, 10, second)
         assert (clock.source, clock.now()[0]) == ((second, NOON_S * 1000 + hour_ms) if wins else (first, NOON_S * 1000))
         assert clock.record_due() is wins, "a jump is recorded, a lie is not"
+
+
+def test_what_the_collector_agrees_with_is_believed_like_it():
+    """So that a time server which was right once cannot lie later; a collector whose own clock was set still can be right."""
+    hour_ms = 3600000
+    for collector_ms, error_ms in ((20, 80), (20, 5)):
+        clock = clock_of(Time())
+        clock.reading(NOON_S * 1000, 30, _NTP)
+        assert clock.trust < CERTAIN
+        clock.reading(NOON_S * 1000 + collector_ms, error_ms, _COLLECTOR)
+        assert clock.trust == CERTAIN and clock.source == (_NTP if error_ms > 30 else _COLLECTOR)
+        clock.reading(NOON_S * 1000 + hour_ms, 1, _NTP)
+        assert abs(clock.now()[0] - NOON_S * 1000) < 100, "a lie"
+        clock.reading(NOON_S * 1000 + hour_ms, 50, _COLLECTOR)
+        assert clock.now()[0] == NOON_S * 1000 + hour_ms and clock.trust == CERTAIN
+    clock = clock_of(Time())
+    clock.reading(NOON_S * 1000, 30, _RTC)
+    clock.reading(NOON_S * 1000 + hour_ms, 30, _NTP)
+    assert clock.source == _NTP and clock.trust < CERTAIN, "what contradicts vouches for nothing"
 
 
 def test_a_much_surer_time_is_recorded_a_little_surer_one_is_not():
@@ -183,7 +202,7 @@ def test_a_chip_that_was_never_set_is_not_believed_and_then_set():
 def test_a_clock_that_is_not_good_enough_sets_nothing():
     now, chip, nvs = start()
     board = Board(now, chip, nvs)
-    for source, error_ms in ((_COLLECTOR, 300), (_MODEM, 10000), (_RTC, 10)):
+    for source, error_ms in ((_COLLECTOR, 300), (_MODEM, 10000), (_RTC, 10), (_NTP, 10)):
         board.clock = board.driver._clock = clock_of(now)
         board.clock.reading(NOON_S * 1000, error_ms, source)
         asyncio.run(board.driver.compare())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from host_tools.formats import records
+from host_tools.simulator.certificates import server
+from host_tools.simulator.far_end import COLLECTOR_IP
 from tests.system.one_door import ALONE, MOBILE, Played, fault, playing
 from tests.system.test_system_time import scans, true_ms, within
 
@@ -81,6 +83,33 @@ def test_a_time_server_that_lies_is_not_believed_against_the_centre() -> None:
     assert sources(door) == [NTP, COLLECTOR]
     early, late = door.told(records.CLOCK)[0], door.told(records.CLOCK)[-1]
     assert early["unix_ms"] - late["unix_ms"] > HOUR_MS // 2
+
+
+@pytest.mark.parametrize("chip", [False, True])
+def test_a_time_server_that_lies_does_not_keep_a_door_from_its_centre(chip: bool) -> None:
+    """Certificates are refused by the lie, so the day that was kept is tried; what the centre says then holds, and no lie that
+    comes later is believed. The lie is not in the clock chip either."""
+    plan = (WIFI_DOOR % (0, 'ntp = "pool.example"' + ', clock_chip = "ds3231"' * chip)).replace(
+        'name = "gate"', 'name = "gate"\ncollector_url = "https://centre.example"'
+    )
+    plan += "clock_chip = {}\n" * chip + fault("collector_down", 0, 30) + fault("collector_down", 180, 40)
+    plan += '[[fault]]\nkind = "power_cut"\nat_ms = 190000\noff_ms = 500\n'
+    with playing(plan, 420, [20_000, 80_000, 220_000, 400_000]) as door:
+        world = door.run.world
+        shown = server(["centre.example"], world.authority, ("2020-01-01", "2040-01-01")).server_context()
+        door.ways.wifi.hosts.by_address[COLLECTOR_IP].tls = shown
+        door.ways.ntp.ahead_ms = 15 * 365 * DAY_S * 1000
+        door.until(30)
+        assert door.ways.ntp.questions == 1
+        assert door.answered_over(door.ways.wifi, 60) <= 60
+        door.until(150)
+        if chip:
+            assert door.ways.chip is not None
+            assert abs(door.ways.chip.now_us() // 1000 - world.utc_ms()) < 1000
+        door.until(220)
+        assert door.answered_over(door.ways.wifi, 60) <= 60
+    assert sources(door)[:2] == [NTP, COLLECTOR] and sources(door)[-1] == (RTC if chip else COLLECTOR)
+    assert [note for note in door.notes() if "certificate" in note], "that was it"
 
 
 @pytest.mark.parametrize("wrong", ["alarm", "forged", "years"])
