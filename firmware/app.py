@@ -172,6 +172,7 @@ async def _serve(rtc):
     tasks, budget = (), None
     if settings.cellular or settings.ntp or settings.clock_chip != "none":
         tasks, budget = __import__("fitting").fit(settings, ways, clock, station, random, report)
+        del sys.modules["fitting"]
         gc.collect()
     links = Links(ways, clock.uptime_ms, budget)
     tls = None

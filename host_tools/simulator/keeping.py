@@ -60,7 +60,7 @@ class Keeping:
         unstable_sectors: list[int],
         round_trip_us: int,
     ) -> bytes:
-        """What a boot begins with, in the order in which the board's start.py takes it."""
+        """What a boot begins with, in the order in which the board's _start.py takes it."""
         head = _START.pack(
             self._rng.randrange(1 << 30),
             self._drift_ppm,

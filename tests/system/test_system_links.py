@@ -57,11 +57,11 @@ def test_wifi_that_passes_nothing_is_left_within_a_minute_and_returned_to() -> N
 
 
 def test_https_by_name_over_either_link_with_everything_fitted() -> None:
-    """As on a board with PSRAM: in the heap of a plain ESP32 it does not fit."""
+    """All of it in the heap of a plain ESP32, TLS's own memory included."""
     parts = 'ntp = "pool.example", clock_chip = "ds3231",'
     plan = (MOBILE % (parts, "")).replace('name = "gate"', 'name = "gate"\ncollector_url = "https://centre.example"')
     plan += "clock_chip = {}\n" + fault("wifi_dead", 60)
-    with playing(plan, 150, [20_000, 100_000], heap="220wK") as door:
+    with playing(plan, 150, [20_000, 100_000]) as door:
         door.until(59)
         assert door.ways.wifi.requests and not door.mobile.requests
         door.until(61)
