@@ -16,6 +16,11 @@ _POLL_MS = const(20)
 _ANSWER_MS = const(9000)  # A76xx: the longest answer of most commands
 _ALIVE_MS = const(500)
 _TRIES = const(3)
+# A modem starts at the slower one. At that, PPP would carry 11 KB a second, whatever the network does; 921,600 is the fastest
+# that brings anything (esp-protocols issue 888), and AT+IPR forgets it when the modem restarts.
+_RATE = const(115200)
+_FAST_RATE = const(921600)
+_NEW_RATE_MS = const(100)
 _GUARD_MS = const(1100)  # silence before and after +++: more than the 1,000 that all want, and 1,004 that some do
 _HANG_UP_MS = const(10000)
 _OFF_MS = const(4500)  # from the off press until it may be switched on again
@@ -50,7 +55,9 @@ class Modem:
         self.info = ""  # what the last command's reply said
         self.signal = None  # dBm
         self.registration = 0  # as +CREG has it
+        self.fast = True  # False: these wires do not carry the faster rate
         self._uart = uart
+        self._rate = _RATE
         self._on_ms, self._off_ms, self._reset_ms, self._boot_ms, self._time_command, self._dial = profile
         self._key, self._reset, self._dtr = pins
         self._byte = bytearray(1)
@@ -106,29 +113,59 @@ class Modem:
                 return True
         return False
 
+    def _speak(self, rate):
+        self._rate = rate
+        self._uart.init(baudrate=rate)
+
+    async def _found(self, tries):
+        """True when it listens at this rate or at the other: who knows what it has been told before."""
+        for _ in range(2):
+            if await self._listens(tries):
+                return True
+            self._speak(_RATE + _FAST_RATE - self._rate)
+        return False
+
+    async def _faster(self):
+        """Go to the faster rate. Its acknowledgement may be lost, so an answer there decides. False when none comes."""
+        if self._rate == _FAST_RATE or not self.fast:
+            return True
+        if await self.ask("AT+IPR=%d" % _FAST_RATE) is False:
+            return True  # it stays at the slower one
+        await asyncio.sleep_ms(_NEW_RATE_MS)
+        self._speak(_FAST_RATE)
+        self.fast = await self._found(_TRIES)
+        return self.fast
+
     # Power
 
     async def wake(self, pulse):
         """True when the modem takes commands: at once, out of a call that this boot knows nothing of, or switched on."""
-        if not await self._listens(_TRIES):
+        if not await self._found(_TRIES):
             if not await self.leave() and not await self._start(pulse):
                 return False
         return (
-            await self.ask("ATE0") and await self.ask("AT+CMEE=1") is not None and await self.ask("AT&D2") is not None
+            await self.ask("ATE0")
+            and await self.ask("AT+CMEE=1") is not None
+            and await self.ask("AT&D2") is not None
+            and await self._faster()
         )
 
     async def leave(self):
-        """Out of data mode: by +++, which wants silence around it, then by DTR. True when it takes commands."""
+        """Out of data mode, at either rate: by +++, which wants silence around it, then by DTR. True when it takes commands."""
         await asyncio.sleep_ms(_GUARD_MS)
-        self._uart.write(b"+++")
-        await asyncio.sleep_ms(_GUARD_MS)
-        if await self._listens(1):
+        for rate in (_RATE, _FAST_RATE):
+            self._speak(rate)
+            self._uart.write(b"+++")
+            await asyncio.sleep_ms(_GUARD_MS)
+        if await self._found(1):
             await self.ask("ATH", _HANG_UP_MS)
         elif self._dtr:
             self._dtr(1)
             await asyncio.sleep_ms(_DTR_MS)
             self._dtr(0)
-        return await self._listens(_TRIES)
+        else:
+            return False
+        return await self._found(_TRIES)
 
     async def _press(self, pin, ms):
         pin(1)
@@ -136,6 +173,7 @@ class Modem:
         pin(0)
 
     async def _booted(self, pulse):
+        self._speak(_RATE)
         for _ in range(2 * self._boot_ms // 1000):
             pulse()
             if await self.ask("AT", 1000):

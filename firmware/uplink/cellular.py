@@ -7,7 +7,7 @@ from drivers.calendar import civil
 from drivers.modem import PROFILES, Modem
 from micropython import const
 
-_UART_BUFFER_BYTES = const(4096)  # at 115,200 baud the default 256 are 22 ms
+_UART_BUFFER_BYTES = const(4096)  # a server's part of a handshake, which may come while Python stands still
 _OPEN_MS = const(180000)
 _LOOK_MS = const(500)
 _PPP_MS = const(30000)
@@ -98,6 +98,7 @@ class Cellular:
             return _NO_ANSWER
         if self._troubles >= _RESTART_AFTER and not self._troubles & (self._troubles - 1):
             self._troubles += 1
+            modem.fast = not modem.fast  # it may be the wires
             await modem.restart(pulse)
             if not await modem.wake(pulse):
                 return _NO_ANSWER

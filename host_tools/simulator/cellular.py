@@ -7,6 +7,7 @@ from collections.abc import Callable
 from host_tools.simulator.board import _ops
 from host_tools.simulator.kernel import Event, Kernel
 from host_tools.simulator.modem import NEGOTIATION_US, Modem
+from host_tools.simulator.uart import BAUD_TOLERANCE, BITS_PER_BYTE, UartLine
 
 # network.PPP.status(): lwIP's states as MicroPython numbers them.
 INACTIVE, CONNECTING, CONNECTED = 0, 3, 4
@@ -15,14 +16,21 @@ LCP_TIMEOUT_US = 30_000_000
 ERROR = -6
 # Terminate request and acknowledgement.
 TERMINATE_US = 250_000
+# What PPP adds to a packet: flags, protocol and checksum (RFC 1661, 1662); of other bytes two in 256 are sent as two.
+PPP_BYTES = 8
+ESCAPED = 128
 
 
 class Cellular:
     """`notify(kind, id, value)` tells the board; `associated` is what PPP believes, whatever passes."""
 
-    def __init__(self, kernel: Kernel, modem: Modem, notify: Callable[[int, int, int], None]) -> None:
+    def __init__(
+        self, kernel: Kernel, modem: Modem, line: UartLine, notify: Callable[[int, int, int], None]
+    ) -> None:
         self._kernel = kernel
         self.modem = modem
+        self._line = line
+        self._free_us = [0, 0]  # when the line is free, from the modem and to it
         modem.ended = self._call_ended
         self._notify = notify
         self.changed: Callable[[], None] = lambda: None
@@ -35,7 +43,17 @@ class Cellular:
     @property
     def carries(self) -> bool:
         """Whether a packet gets through now."""
-        return self.associated and self._called and self.modem.registered() and not self.dead
+        return self.associated and self._called and self.modem.registered() and not self.dead and self._agree()
+
+    def _agree(self) -> bool:
+        """Whether board and modem speak at one rate, and the wires carry it."""
+        return self.modem.clear and abs(self._line.baud - self.modem.baud) <= BAUD_TOLERANCE * self.modem.baud
+
+    def over_us(self, at_us: int, size: int, up: bool) -> int:
+        """When a packet has crossed the UART between board and modem."""
+        size += PPP_BYTES + size // ESCAPED
+        self._free_us[up] = max(at_us, self._free_us[up]) + size * BITS_PER_BYTE * 1_000_000 // self.modem.baud
+        return self._free_us[up]
 
     def set_dead(self, dead: bool) -> None:
         """PPP stays up and passes nothing, or passes again."""
@@ -46,7 +64,7 @@ class Cellular:
         """Take what the board told its network if it is about PPP."""
         if op == _ops.POST_PPP_CONNECT:
             self._cancel()
-            if self.modem.attach():
+            if self._agree() and self.modem.attach():
                 self._pending = self._kernel.after(NEGOTIATION_US, self._up)
             else:
                 self._pending = self._kernel.after(LCP_TIMEOUT_US, lambda: self._status(ERROR))

@@ -31,6 +31,9 @@ class Carrier(Protocol):
     def carries(self) -> bool:
         """Whether a packet gets through now."""
 
+    def over_us(self, at_us: int, size: int, up: bool) -> int:
+        """When a packet of `size` bytes, given to the carrier at `at_us`, has crossed it."""
+
     def posted(self, op: int, payload: bytes) -> bool:
         """Take what the board told its network if it is about the carrier."""
 

@@ -23,8 +23,9 @@ DNS_PORT = 53
 SEND_BUFFER_BYTES = 5744
 # And what it puts into one segment (CONFIG_LWIP_TCP_MSS).
 SEGMENT_BYTES = 1440
-# Of a datagram, beside what it carries: IP and UDP headers.
+# Of a datagram and of a segment, beside what they carry: IP and UDP or TCP headers.
 UDP_BYTES = 28
+TCP_BYTES = 40
 
 
 class Link:
@@ -170,7 +171,8 @@ class Link:
             for at in range(0, len(data), SEGMENT_BYTES):
                 segment = data[at : at + SEGMENT_BYTES]
                 connection.under_way += 1
-                self._travel(connection, len(segment), True, functools.partial(self._server_gets, connection, segment))
+                size = len(segment) + TCP_BYTES
+                self._travel(connection, size, True, functools.partial(self._server_gets, connection, segment))
 
     def receive(self, ident: int, count: int) -> bytes:
         """The board takes up to `count` bytes that have arrived."""
@@ -264,7 +266,8 @@ class Link:
         """Bytes to the board."""
         if data:
             self.bytes_down += len(data)
-            self._travel(connection, len(data), False, lambda: self._board_gets(connection, data))
+            size = len(data) + TCP_BYTES * -(-len(data) // SEGMENT_BYTES)
+            self._travel(connection, size, False, lambda: self._board_gets(connection, data))
 
     def drop_all(self) -> None:
         """The far end forgets every connection, and says so."""
@@ -326,14 +329,14 @@ class Link:
     # Packets.
 
     def _through(self, size: int, up: bool) -> int:
-        """When `size` bytes that begin now have arrived: those before them go first."""
-        free_us = self._up_free_us if up else self._down_free_us
-        sent_us = max(self._kernel.now_us, free_us) + size * 8_000 // self.options.bandwidth_kbit_s
+        """When `size` bytes that begin now have arrived: those before them go first, over the carrier and over the network."""
+        now_us = self._kernel.now_us
         if up:
-            self._up_free_us = sent_us
-        else:
-            self._down_free_us = sent_us
-        return sent_us + self.options.latency_ms * 1_000
+            begin_us = max(self.carrier.over_us(now_us, size, True), self._up_free_us)
+            self._up_free_us = begin_us + size * 8_000 // self.options.bandwidth_kbit_s
+            return self._up_free_us + self.options.latency_ms * 1_000
+        self._down_free_us = max(now_us, self._down_free_us) + size * 8_000 // self.options.bandwidth_kbit_s
+        return self.carrier.over_us(self._down_free_us + self.options.latency_ms * 1_000, size, False)
 
     def _travel(self, connection: Connection, size: int, up: bool, arrive: Callable[[], None]) -> None:
         """Take `size` bytes across, in order within the connection; what cannot pass waits for the way to open."""

@@ -81,7 +81,7 @@ class Ways:
         for name in _MODEM_PINS:
             if "MODEM_" + name.upper() in constants:
                 self._modem_pins[constants["MODEM_" + name.upper()]] = name
-        self.cellular = Cellular(kernel, self.modem, board.notify)
+        self.cellular = Cellular(kernel, self.modem, line, board.notify)
         self.mobile = make_link("mobile", self.cellular, plan.mobile)
         self.mobile.services[NTP_PORT] = self.ntp.answer
         board.link = Routes(self.wifi, self.mobile)

@@ -68,6 +68,10 @@ class Station:
         """Whether a packet gets beyond the access point."""
         return self._at is not None and self._at.up and not self._at.dead
 
+    def over_us(self, at_us: int, size: int, up: bool) -> int:
+        """When a packet has crossed the air: what that takes is in the link's own figures."""
+        return at_us
+
     def seen(self) -> list[tuple[str, int]]:
         """What `WLAN.scan()` finds: (ssid, dBm); a hidden one has no name."""
         return [("" if point.hidden else point.ssid, point.rssi_dbm) for point in self.access_points if point.up]

@@ -29,9 +29,11 @@ drivers.modem.time = drivers.modem.asyncio = now = Time()
 
 
 class Uart:
-    """A modem by a table: command -> what comes back, or a list of it, one for each time it is asked."""
+    """A modem by a table: command -> what comes back, or a list of it, one for each time it is asked. It takes AT+IPR
+    unless the table says otherwise, and hears nothing at another rate than its own."""
 
     def __init__(self, answers):
+        self.rate = self.own_rate = 115200
         self.answers = answers
         self.sent = []
         self.times = []  # when each was sent
@@ -49,10 +51,19 @@ class Uart:
     def write(self, data):
         self.sent.append(bytes(data))
         self.times.append(now.ms)
-        found = self.answers.get(bytes(data).rstrip(b"\r").decode(), b"")
+        if self.rate != self.own_rate:
+            return
+        command = bytes(data).rstrip(b"\r").decode()
+        found = self.answers.get(command, b"")
         if isinstance(found, list):
             found = found.pop(0) if found else b""
+        if command.startswith("AT+IPR=") and command not in self.answers:
+            found = b"\r\nOK\r\n"
+            self.own_rate = int(command[7:])
         self.out += found
+
+    def init(self, baudrate):
+        self.rate = baudrate
 
 
 class Pin:
@@ -108,21 +119,60 @@ def test_what_follows_connect_is_left_for_ppp():
     assert uart.out == b"\n" + lcp
 
 
+OK = b"\r\nOK\r\n"
+
+
+def woken(answers, own_rate=115200, dtr=None, fast=True):
+    """(taken, modem, its UART, power key) of a modem found in some state."""
+    for command in ("ATE0", "AT+CMEE=1", "AT&D2", "ATH"):
+        answers.setdefault(command, OK)
+    modem, uart, key = make(answers, dtr)
+    uart.own_rate = own_rate
+    modem.fast = fast
+    return asyncio.run(modem.wake(lambda: None)), modem, uart, key
+
+
 def test_a_modem_in_a_call_is_taken_out_by_plus_signs_with_silence_around():
-    modem, uart, key = make({"AT": [b"", b"", b"", b"\r\nOK\r\n", b"\r\nOK\r\n"], "ATH": b"\r\nOK\r\n"})
-    for command in ("ATE0", "AT+CMEE=1", "AT&D2"):
-        uart.answers[command] = b"\r\nOK\r\n"
-    assert asyncio.run(modem.wake(lambda: None))
-    at = uart.sent.index(b"+++")
-    assert at == 3 and uart.sent[at + 1 : at + 3] == [b"AT\r", b"ATH\r"] and key.levels == []
-    assert uart.times[at] - uart.times[at - 1] >= 1000 and uart.times[at + 1] - uart.times[at] >= 1000
+    """At whatever rate it was called: plus signs at the other one are noise to it."""
+    for own_rate, before in ((115200, [b"", b"", b""]), (921600, [b"", b"", b""])):
+        taken, _, uart, key = woken({"AT": before + [OK] * 9}, own_rate)
+        assert taken and key.levels == [] and uart.rate == uart.own_rate == 921600
+        signs = [i for i, data in enumerate(uart.sent) if data == b"+++"]
+        assert len(signs) == 2 and b"ATH\r" in uart.sent
+        for at in signs:
+            assert uart.times[at] - uart.times[at - 1] >= 1000 and uart.times[at + 1] - uart.times[at] >= 1000
 
 
 def test_a_modem_that_hears_no_plus_signs_is_taken_out_by_dtr():
     dtr = Pin()
-    modem, uart, key = make({"AT": [b"", b"", b"", b"", b"\r\nOK\r\n"], "ATE0": b"\r\nOK\r\n"}, dtr)
-    uart.answers["AT+CMEE=1"] = uart.answers["AT&D2"] = b"\r\nERROR\r\n"
-    assert asyncio.run(modem.wake(lambda: None)) and dtr.levels == [1, 0] and key.levels == []
+    answers = {"AT": [b""] * 4 + [OK] * 9, "AT+CMEE=1": b"\r\nERROR\r\n", "AT&D2": b"\r\nERROR\r\n"}
+    taken, _, _, key = woken(answers, 115200, dtr)
+    assert taken and dtr.levels == [1, 0] and key.levels == []
+
+
+def test_a_modem_is_made_as_fast_as_it_goes_and_found_at_either_rate():
+    for own_rate, ipr, fast, rate in (
+        (115200, None, True, 921600),
+        (921600, None, True, 921600),  # told so by the boot before
+        (115200, b"\r\nERROR\r\n", True, 115200),  # it knows no such rate
+        (115200, b"", True, 115200),  # it says nothing, and stays
+        (115200, None, False, 115200),  # the wires do not carry it
+    ):
+        answers = {"AT": OK}
+        if ipr is not None:
+            answers["AT+IPR=921600"] = ipr
+        taken, modem, uart, key = woken(answers, own_rate, fast=fast)
+        assert taken and uart.rate == uart.own_rate == rate and key.levels == [], (own_rate, ipr)
+        assert modem.fast is fast
+
+
+def test_wires_that_do_not_carry_the_faster_rate_are_not_asked_to_again():
+    answers = {"AT": [OK]}  # and nothing once it has been told to be fast
+    taken, modem, uart, _ = woken(answers)
+    assert not taken and uart.own_rate == 921600 and modem.fast is False
+    uart.own_rate = 115200  # it was restarted
+    answers["AT"] = OK
+    assert asyncio.run(modem.wake(lambda: None)) and uart.rate == 115200
 
 
 def silent(reset):

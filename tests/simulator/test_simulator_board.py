@@ -39,7 +39,8 @@ def test_the_image_boots_and_time_starts_in_2000(rig: Any) -> None:
 def test_sleeping_takes_exactly_its_virtual_time_and_ticks_wrap(rig: Any) -> None:
     board = rig(
         # Reading a clock takes its microseconds: from early in a millisecond they never add up to another one.
-        "import time\nwhile time.ticks_us() % 1000 > 500: pass\nprevious = time.ticks_ms()\nwraps = 0\nfor _ in range(26):\n    time.sleep(43200)\n"
+        "import time\nwhile time.ticks_us() % 1000 > 500: pass\n"
+        "previous = time.ticks_ms()\nwraps = 0\nfor _ in range(26):\n    time.sleep(43200)\n"
         "    now = time.ticks_ms()\n    assert time.ticks_diff(now, previous) == 43200000, time.ticks_diff(now, previous)\n"
         "    wraps += now < previous\n    previous = now\nprint(wraps, time.time() // 86400)"
     )

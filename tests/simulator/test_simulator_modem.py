@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 
+from host_tools.simulator.cellular import Cellular
 from host_tools.simulator.clock_chip import DS3231_ADDRESS, NO_DEVICE, Bus, ClockChipOptions, Ds3231
 from host_tools.simulator.kernel import Kernel
 from host_tools.simulator.modem import BOOTING, COMMAND, DATA, LCP_REQUEST, OFF, Modem, ModemOptions
 from host_tools.simulator.ntp import NtpServer
+from host_tools.simulator.uart import UartLine
 
 SECOND = 1_000_000
 NOON_MS = 1_772_409_600_000  # 2026-03-02T00:00:00Z
@@ -28,7 +31,7 @@ class Bench:
         return NOON_MS + self.kernel.now_us // 1000
 
     def _hear(self, data: bytes, baud: int) -> int:
-        assert baud == 115_200
+        assert baud == self.modem.baud
         self.heard += data
         return self.kernel.now_us
 
@@ -209,3 +212,32 @@ def test_the_time_server_answers_whoever_asks() -> None:
     assert int.from_bytes(answer[40:44], "big") == NOON_MS // 1000 + 2_208_988_800 and answer[44] == 0x40
     server.up = False
     assert server.answer("", bytes(48)) is None
+
+
+def test_a_new_rate_is_acknowledged_at_the_old_one_and_forgotten_with_the_supply() -> None:
+    rates: list[int] = []
+    bench = Bench().on()
+    bench.modem._wires = lambda data, baud: rates.append(baud) or bench.kernel.now_us  # type: ignore[func-returns-value]
+    bench.ask("AT+IPR=921600")
+    assert rates == [115_200] and bench.modem.baud == 921_600
+    bench.ask("AT")
+    assert rates[-1] == 921_600
+    bench.modem.brown_out()
+    bench.wait(20)
+    assert bench.modem.baud == 115_200
+    for refused in ({"fast": False}, {}):
+        other = Bench(**refused).on()
+        assert other.ask("AT+IPR=921600" if refused else "AT+IPR=123456") == "\r\nERROR\r\n" and other.modem.baud == 115_200
+
+
+def test_ppp_takes_the_time_of_its_bytes_on_the_uart() -> None:
+    kernel = Kernel()
+    line = UartLine(kernel, random.Random(1), tx_pin=27, rx_pin=26, on_bytes=lambda count: None)
+    modem = line.device = Modem(kernel, ModemOptions(), send=line.device_sends, clock_ms=lambda: NOON_MS)
+    cellular = Cellular(kernel, modem, line, lambda kind, ident, value: None)
+    for baud, ms in ((115_200, 130), (921_600, 16)):
+        modem.baud = baud
+        cellular._free_us = [0, 0]
+        assert abs(cellular.over_us(0, 1480, True) // 1000 - ms) <= 1
+        assert abs(cellular.over_us(0, 1480, True) // 1000 - 2 * ms) <= 2, "one behind the other"
+        assert abs(cellular.over_us(0, 1480, False) // 1000 - ms) <= 1, "the other way is free"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from host_tools.simulator import scenario
 from host_tools.simulator.modem import COMMAND, DATA
 from host_tools.simulator.run import Run
@@ -84,6 +86,28 @@ def test_a_board_that_restarts_finds_its_modem_still_in_the_call() -> None:
         assert door.modem.state == DATA
         assert door.answered_over(door.mobile, 30) <= 30
         assert door.modem.boots == 1 and door.modem.presses == 1, "nobody pressed its power key for that"
+
+
+@pytest.mark.parametrize(("modem", "baud"), [("", 921_600), ("fast = false", 115_200), ("wires_baud = 460800", 115_200)])
+def test_a_modem_is_spoken_to_as_fast_as_it_and_its_wires_go(modem: str, baud: int) -> None:
+    """A modem that wires have cut off at the faster rate is restarted, and asked for it no more."""
+    with playing(MOBILE % (ALONE, modem), 160, [20_000, 100_000]) as door:
+        door.until(1)
+        assert door.answered_over(door.mobile, 120) <= 120
+        assert door.modem.baud == baud and door.modem.state == DATA
+    assert door.modem.boots == (2 if "wires" in modem else 1)
+
+
+def test_wires_too_noisy_for_ppp_alone_are_noticed_too() -> None:
+    """Commands get through and nothing else does: after some troubles the slower rate is tried."""
+    with playing(MOBILE % (ALONE, ""), 900, [20_000, 800_000]) as door:
+        assert door.ways.cellular is not None
+        door.modem.options.wires_baud = 921_600
+        agree = door.ways.cellular._agree
+        door.ways.cellular._agree = lambda: door.modem.baud < 921_600 and agree()  # type: ignore[method-assign]
+        door.until(1)
+        assert door.answered_over(door.mobile, 700) <= 700
+        assert door.modem.baud == 115_200
 
 
 def test_a_modem_on_when_the_board_gets_its_power_is_not_switched_off() -> None:

@@ -3,19 +3,7 @@
 import json
 import time
 
-import network
-import socket
-
-
-def connect():
-    wlan = network.WLAN(network.STA_IF)
-    wlan.active(True)
-    wlan.connect(SSID, PASSWORD)
-    while not wlan.isconnected():
-        time.sleep_ms(100)
-    connection = socket.socket()
-    connection.connect(socket.getaddrinfo(HOST, PORT)[0][-1])
-    return connection
+import call
 
 
 def scan(n):
@@ -28,13 +16,13 @@ def scan(n):
 def post(connection, scans):
     body = json.dumps(scans if PER_POST > 1 else scans[0]).encode()
     head = "POST /scans HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-    connection.sendall((head % (HOST, len(body))).encode() + body)
+    connection.sendall((head % (call.HOST, len(body))).encode() + body)
     while not connection.recv(1024).endswith(b"{}"):
         pass
 
 
 def main():
-    connection = connect()
+    connection = call.connect()
     begun = time.ticks_ms()
     for n in range(POSTS):
         post(connection, [scan(n * PER_POST + i) for i in range(PER_POST)])

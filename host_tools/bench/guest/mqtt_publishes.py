@@ -4,6 +4,7 @@ import json
 import struct
 import time
 
+import call
 import json_posts
 
 
@@ -17,7 +18,7 @@ def publish(connection, pid, message):
 
 
 def main():
-    connection = json_posts.connect()
+    connection = call.connect()
     begun = time.ticks_ms()
     client = b"000002c407000000"
     connection.sendall(struct.pack(">BBH4sBBHH", 0x10, 12 + len(client), 4, b"MQTT", 4, 2, 60, len(client)) + client)
