@@ -95,6 +95,8 @@ class Doorway:
     def _tell(self, event):
         if not self._station.write(EVENT, records.DOOR, event):
             self.lost += 1
+        if self._relay and event == door.OPENED_WITHOUT_SCAN:
+            self._station.urgent()  # the lock was shut: it was forced
         if event == door.HELD_OPEN:
             self._signals.remark(door.CLOSE_DOOR)
         elif event == door.OPENED_WITHOUT_SCAN or event == door.PASSAGE_WITHOUT_SCAN:

@@ -109,6 +109,8 @@ class Station:
             self._rules.recorded(reader, scheme, packed, decision, now)
         self._signals.play(signals.OF[decision])
         self._answered()
+        if new and decision == verdict.DENIED:
+            self.urgent()
         if self.admitted and decision in verdict.GO_ON:
             self.admitted(packed)
         self.longest_verdict_ms = max(self.longest_verdict_ms, self._scanned_ms - now)
@@ -147,10 +149,14 @@ class Station:
             self._untold.remove(min(self._untold, key=lambda told: told[0]))  # the oldest of the lowest rank
             self.let_go += 1
 
+    def urgent(self):
+        """What is recorded now must not wait for others."""
+        self._shipper.urgent()
+
     def write(self, rank, kind, code):
         """A DOOR or INCIDENT record (records.event), now; False where the journal cannot take it."""
         if rank == journal.INCIDENT:
-            self._shipper.urgent()
+            self.urgent()
         return self._append(records.event(self._plain, 0, self._clock.uptime_ms(), _RECORD_BYTES, kind, code), rank)
 
     def _write_untold(self):
@@ -158,6 +164,8 @@ class Station:
             rank, encode, fields = told
             if self._append(encode(self._plain, 0, self._clock.uptime_ms(), _RECORD_BYTES, *fields), rank):
                 self._untold.remove(told)
+                if encode is records.event:
+                    self.urgent()  # an incident that had to wait for room
 
     def _write_clock(self):
         clock = self._clock

@@ -239,6 +239,7 @@ class Station:
 
     def __init__(self):
         self.records, self.untold, self.extras = [], [], []
+        self.hurries = 0
 
     def write(self, rank, kind, code):
         if self.takes:
@@ -247,6 +248,9 @@ class Station:
 
     def tell(self, rank, encode, *fields):
         self.untold.append(fields)
+
+    def urgent(self):
+        self.hurries += 1
 
 
 class Played:
@@ -320,6 +324,16 @@ def test_what_the_journal_does_not_take_is_counted_and_never_said_to_be_there():
     assert f.played.signals == [signals.FAULT] and f.station.untold == [(records.INCIDENT, 1)]
     f.press(f.doorway._contact, 1)
     assert f.doorway.lost == 1 and (43, 1) in f.station.extras[0]()
+
+
+def test_a_door_that_is_opened_without_a_scan_is_urgent_where_a_lock_kept_it_shut():
+    f = Fitted()
+    f.press(f.doorway._contact, 1)
+    assert f.station.records == [(records.DOOR, door.OPENED_WITHOUT_SCAN)] and f.station.hurries == 1
+    f.doorway._relay = None
+    f.press(f.doorway._contact, 0)
+    f.press(f.doorway._contact, 1)
+    assert f.station.records[2:] == [(records.DOOR, door.OPENED_WITHOUT_SCAN)] and f.station.hurries == 1
 
 
 def test_pins_that_have_no_pull_up_are_asked_for_none():

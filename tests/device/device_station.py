@@ -76,6 +76,10 @@ class Shipper:
     failures = 2
     is_online = True
     epochs = 0
+    hurries = 0
+
+    def urgent(self):
+        self.hurries += 1
 
     def online(self):
         return self.is_online
@@ -458,6 +462,7 @@ def test_refused_cards_look_alike_and_are_recorded_once():
         "RECORDED", "STAFF", "STAFF", "STAFF", "STAFF", "REPEAT"
     ]
     assert door.scans() == [1, 7, 8], "a card that is held is refused again and again, and recorded once"
+    assert door.station._shipper.hurries == 1, "only the one on the deny list is urgent"
 
 
 def test_nothing_is_kept_of_what_is_no_card():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from host_tools.cards import people
 from host_tools.simulator import scenario
 from host_tools.simulator.modem import COMMAND, DATA
 from host_tools.simulator.run import Run
@@ -68,6 +69,41 @@ def test_https_by_name_over_either_link_with_everything_fitted() -> None:
         assert door.ways.wifi.requests and not door.mobile.requests
         door.until(61)
         assert door.answered_over(door.mobile, 60) <= 60
+
+
+URGENT = """
+[[board]]
+name = "gate"
+hardware = "lilygo-t-a7670"
+collector_url = "https://centre.example"
+deny = ["cccd,%s"]
+config = { repeat_window_s = 0, health_s = 3600, heartbeat_s = 3600, wifi = [], lists = ["deny"], cellular = { apn = "x" } }
+modem = {}
+"""
+HAND = '[[passage]]\nboard = "gate"\nat_ms = 200000\nkind = "%s"\n'
+CARD = '[[show]]\nboard = "gate"\nat_ms = 200000\nperson = %d\nkind = "cccd"\n'
+
+
+@pytest.mark.parametrize(
+    ("more", "urgent"),
+    [
+        pytest.param(CARD % 2, False, id="an ordinary scan"),
+        pytest.param(CARD % 1, True, id="a deny hit"),
+        pytest.param(HAND % "help", True, id="the help button"),
+        pytest.param(HAND % "walk", True, id="a forced door"),
+        pytest.param(CARD % 2 + HAND.replace("200000", "202000") % "walk" + "scanned = true\n", False, id="who may pass"),
+    ],
+)
+def test_on_a_metered_link_only_what_is_urgent_does_not_wait(more: str, urgent: bool) -> None:
+    text = 'name = "urgent"\nseed = 12\nduration_s = 300\nsettle_s = 100\nheap = "150wK"\n'
+    text += URGENT % people.person(1).id_number + more
+    with Run(scenario.parse(text)) as run:
+        door = Played(run)
+        door.until(199)
+        assert door.modem.state == DATA and door.mobile.requests > 0
+        took_s = door.answered_over(door.mobile, 90)
+        assert took_s < 6 if urgent else 40 < took_s < 70
+        assert run.play().broken == []
 
 
 def test_a_network_that_denies_us_is_asked_again_and_reported() -> None:
