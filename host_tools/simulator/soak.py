@@ -95,12 +95,13 @@ class DayLines:
         beeped = sum(ledger.beeped for ledger in self._ledgers)
         boots = sum(ledger.checkpoint.board.boots for ledger in self._ledgers)
         elapsed_s = time.monotonic() - self._began_s
+        heap_kb = max(heap_by_day(ledger).get(day - 1, 0) for ledger in self._ledgers) / 1024
         print(
             say(
                 f"ngày {day:3}: {beeped:8} lượt đã kêu, {_scans(self._run):8} đã thu, {boots:4} lần khởi động,"
-                f" {elapsed_s:6.0f} s, {beeped / elapsed_s:4.0f} lượt/s",
+                f" heap {heap_kb:.1f} KB, {elapsed_s:6.0f} s, {beeped / elapsed_s:4.0f} lượt/s",
                 f"day {day:3}: {beeped:8} scans beeped, {_scans(self._run):8} collected, {boots:4} boots,"
-                f" {elapsed_s:6.0f} s, {beeped / elapsed_s:4.0f} scans/s",
+                f" heap {heap_kb:.1f} KB, {elapsed_s:6.0f} s, {beeped / elapsed_s:4.0f} scans/s",
             ),
             flush=True,
         )

@@ -63,8 +63,20 @@ def test_names_of_the_image_are_read_off_and_given_to_programs() -> None:
     long = {"a.py": b'"""Doc."""\nfrom x import const\nclass Signals:\n    def play(self, tone):\n        return tone\n'}
     short = {"a.py": b'"""Doc."""\n\nclass a:\n    def b(self, c):\n        return c\n'}
     names = shortened(long, short)
-    assert names == {"Signals": "a", "play": "b", "tone": "c"}
+    assert {key: now for key, now in names.items() if "." not in key} == {"Signals": "a", "play": "b", "tone": "c"}
     program = 'import host\nhost.call("mark", "play")\nSignals().play(tone=1)\n'
     assert rename(program, names) == 'import host\nhost.call("mark", "play")\na().b(c=1)\n'
     with pytest.raises(MeterError, match="'c' means something else"):
         rename("c = 1\n", names)
+
+
+def test_a_name_that_modules_keep_to_themselves_is_that_of_the_object_s_module() -> None:
+    long = {f"{name}.py": b"class Thing:\n    def own_one(self):\n        pass\n" for name in ("clock", "drivers/lamp")}
+    short = {
+        "clock.py": b"class a:\n    def chr(self):\n        pass\n",
+        "drivers/lamp.py": b"class a:\n    def dir(self):\n        pass\n",
+    }
+    names = shortened(long, short)
+    assert rename("clock.own_one()\nlamp.own_one()\nown_one = chr(1)\n", names) == "clock.chr()\nlamp.dir()\nown_one = chr(1)\n"
+    with pytest.raises(MeterError, match="buzzer.own_one' is several names"):
+        rename("buzzer.own_one()\n", names)

@@ -31,7 +31,7 @@ def test_board_is_made_from_its_description_whatever_the_tree_holds(firmware: Pa
 
 def test_no_path_of_this_machine_gets_in(firmware: Path) -> None:
     bundle = compile_bundle(firmware, BOARD)
-    assert b"journal/ring.py" in bundle["journal/ring.mpy"]
+    assert b"journal.ring" in bundle["journal/ring.mpy"]
     for path, code in bundle.items():
         assert str(firmware).encode() not in code, path
         assert str(firmware.parent).encode() not in code, path

@@ -44,7 +44,7 @@ def test_micropython_mounts_imports_and_writes(
     assert seen["config"] == CONFIG
     assert seen["kept"] is True
     assert seen["main"] == (firmware / "main.py").read_text()
-    assert 'File "journal/ring.py", line 1, in where' in seen["trace"]
+    assert 'File "journal.ring", line 1, in where' in seen["trace"]
     after = image.read_bytes()
     assert after[: vfs.offset] == _build(firmware, identity, flash_size)[: vfs.offset]
     assert set(after[vfs.end :]) == {0xFF}, "MicroPython wrote outside its partition"

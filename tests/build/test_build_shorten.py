@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
 
-from host_tools.build.shorten import shorten
+from host_tools.build.bundle import compile_module
+from host_tools.build.shorten import ROM_NAMES, _short_names, shorten
 from host_tools.errors import UserError
 
+WORD = re.compile(r"[A-Za-z_]\w*")
+KEPT = ("super", "self", "class", "def", "return", "import", "None")
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 
 
@@ -73,3 +80,51 @@ def test_a_module_that_does_not_parse_is_left_to_the_compiler() -> None:
 def test_an_f_string_is_refused() -> None:
     with pytest.raises(UserError, match="part.py"):
         shorten(sources(main="", part="x = f'{1}'\n"), "main.py")
+
+
+def test_what_a_module_keeps_to_itself_shares_its_name_with_what_another_keeps() -> None:
+    """And nothing of what both could meet in one object does."""
+    tree = sources(
+        main="import second\nanswer = second.work()\n",
+        first="class Base:\n    def __init__(self):\n        self._of_the_base = 1\n        self.admitted_by = None\n\n"
+        "    def told_it(self):\n        return self._of_the_base\n",
+        second="import first\n\n\nclass Derived(first.Base):\n    def __init__(self):\n        super().__init__()\n"
+        "        self._of_the_derived = 2\n\n"
+        "    def both_of_them(self):\n        return self.told_it() + self._of_the_derived\n"
+        "\n\ndef work():\n    one_of_them = Derived()\n    one_of_them.admitted_by = 4\n"
+        "    return one_of_them.both_of_them() + one_of_them.admitted_by\n",
+        third="class Stranger:\n    def __init__(self, given_to_it):\n        self._of_the_stranger = given_to_it\n",
+    )
+    out = shorten(tree, "main.py")
+    before, after = {}, {}
+    for path in ("first.py", "second.py", "third.py"):
+        words = zip(WORD.findall(tree[path].decode()), WORD.findall(out[path].decode()), strict=True)
+        before[path] = dict(words)
+        after[path] = {short: long for long, short in before[path].items()}
+        assert len(after[path]) == len(before[path]), "no two names of one module become one"
+    base, derived = before["first.py"]["_of_the_base"], before["second.py"]["_of_the_derived"]
+    assert base != derived, "one object has both"
+    assert before["third.py"]["_of_the_stranger"] in {*after["first.py"], *after["second.py"]}, "another object"
+    assert before["first.py"]["admitted_by"] == before["second.py"]["admitted_by"], "set from outside"
+    for space in (before["first.py"], before["second.py"], before["third.py"]):
+        assert not set(space.values()) & (set(KEPT) - set(space)), "nothing of MicroPython's is hidden"
+    sys.modules.pop("first", None)
+    parts = {}
+    for path in ("first.py", "second.py"):
+        module = types.ModuleType(path[:-3])
+        sys.modules[path[:-3]] = module
+        exec(out[path], module.__dict__)
+        parts[path] = module
+    try:
+        assert parts["second.py"].work() == 7
+    finally:
+        for path in parts:
+            del sys.modules[path[:-3]]
+
+
+def test_names_in_the_rom_cost_a_module_a_number() -> None:
+    """A name of ROM_NAMES makes an .mpy no longer than a byte or two, whatever its length; any other brings its letters."""
+    assert len(set(itertools.islice(_short_names(), 5000))) == 5000, "no name is given twice"
+    for name in ROM_NAMES:
+        assert name.encode() not in compile_module(f"x.{name}\n".encode(), "a.py"), name
+    assert b"chrr" in compile_module(b"x.chrr\n", "a.py")
