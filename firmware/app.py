@@ -112,7 +112,7 @@ def _rules(settings, clock, me):
 
 async def _serve(rtc):
     """Build the board's parts, start its tasks, and supervise them for ever."""
-    clock = Clock()
+    clock = Clock(board.BUILT_S)
     buzzer = Buzzer(machine.PWM(machine.Pin(board.BUZZER_PIN), freq=1000, duty_u16=0))
     signals = Signals(_lamp(), buzzer)
     lamp_task = asyncio.create_task(signals.run(lambda: None))

@@ -8,6 +8,7 @@ from micropython import const
 _DRIFT_PPM = const(50)
 _EVERY_MS = const(6 * 3600 * 1000)
 _SURER_MS = const(1000)
+_YEARS_MS = 20 * 31557600000
 CERTAIN = const(4)  # the trust of a word that only the collector, or a technician, can have given
 # How far a source (of a CLOCK record: RTC chip, NTP, collector, modem, technician) is believed where two contradict.
 _TRUST = b"\0\2\3\4\1\4"
@@ -23,9 +24,13 @@ async def happens(event, ms):
 
 
 class Clock:
-    """Ticks wrap after 12.4 days, so uptime_ms() is to be called daily at least; the supervisor does so all the time."""
+    """`built_s`: no true time is before it (0: not known).
 
-    def __init__(self):
+    Ticks wrap after 12.4 days, so uptime_ms() is to be called daily at least; the supervisor does so all the time.
+    """
+
+    def __init__(self, built_s=0):
+        self._built_ms = built_s * 1000
         self._last = time.ticks_ms()
         self._uptime_ms = 0
         self._read_ms = 0  # uptime of the reading that holds
@@ -33,6 +38,7 @@ class Clock:
         self._error_ms = 0
         self.source = 0
         self.trust = 0  # of the most trusted source that agrees with what is known
+        self.agreed = False  # another source has said the same
         self._written_ms = None  # uptime of the last CLOCK record
         self._said_ms = 0  # the error that it told
 
@@ -53,14 +59,19 @@ class Clock:
 
     def reading(self, unix_ms, error_ms, source):
         """Take a reading when it is better than what is known, or contradicts it and is believed more. What agrees with a
-        trusted reading is trusted like it: the next lie has to contradict both."""
+        trusted reading is trusted like it: the next lie has to contradict both. Before the build, or long after: nonsense."""
+        if self._built_ms and not 0 <= unix_ms - self._built_ms < _YEARS_MS:
+            return
         trust = _TRUST[source]
         if self.known():
             now, error = self.now()
             jump = abs(unix_ms - now) > error + error_ms
             if jump and trust < self.trust:
                 return
-            if not jump:
+            if jump:
+                self.agreed = False
+            else:
+                self.agreed = self.agreed or source != self.source
                 trust = self.trust = max(trust, self.trust)
                 if error_ms >= error:
                     return

@@ -28,8 +28,11 @@ _DTR_MS = const(300)
 _REGISTER_MS = const(150000)
 _LOOK_MS = const(2000)
 _DENIED_LOOKS = const(5)
+_DENIED = const(3)
+_TAKEN = (1, 5)  # home, roaming
 _DIAL_MS = const(15000)
 _LINE_BYTES = const(120)
+_TURN_BYTES = const(4096)
 _FAILED = (b"ERROR", b"NO CARRIER", b"BUSY", b"NO ANSWER", b"NO DIALTONE")
 _YEARS_S = const(20 * 31557600)  # a network's time later than that after the build is nonsense too
 
@@ -56,6 +59,9 @@ class Modem:
         self.signal = None  # dBm
         self.registration = 0  # as +CREG has it
         self.fast = True  # False: these wires do not carry the faster rate
+        self._lost = 0  # times it was not heard any more after that
+        self._starts = 0  # since it was heard
+        self._timed = False  # it keeps the network's time
         self._uart = uart
         self._rate = _RATE
         self._on_ms, self._off_ms, self._reset_ms, self._boot_ms, self._time_command, self._dial = profile
@@ -68,7 +74,9 @@ class Modem:
 
     def _read_line(self):
         """The next whole line, or None. A byte at a time: what follows CONNECT is PPP's."""
-        while self._uart.any() and self._uart.readinto(self._byte):
+        for _ in range(_TURN_BYTES):  # a line that never rests must not keep the board from anything else
+            if not (self._uart.any() and self._uart.readinto(self._byte)):
+                break
             byte = self._byte[0]
             if byte == 13 or byte == 10:
                 if self._fill:
@@ -85,7 +93,9 @@ class Modem:
 
         `info` is then what a line "+NAME: …" said, the command's own. Echoes, and what the modem says unasked, are passed over.
         """
-        while self._uart.any():
+        for _ in range(_TURN_BYTES):
+            if not self._uart.any():
+                break
             self._uart.readinto(self._byte)
         self._fill = 0
         self.info = ""
@@ -133,8 +143,12 @@ class Modem:
             return True  # it stays at the slower one
         await asyncio.sleep_ms(_NEW_RATE_MS)
         self._speak(_FAST_RATE)
-        self.fast = await self._found(_TRIES)
-        return self.fast
+        if await self._found(_TRIES):
+            self._lost = 0
+            return True
+        self._lost += 1  # once it may have restarted just then
+        self.fast = self._lost < 2
+        return False
 
     # Power
 
@@ -157,7 +171,7 @@ class Modem:
             self._speak(rate)
             self._uart.write(b"+++")
             await asyncio.sleep_ms(_GUARD_MS)
-        if await self._found(1):
+        if await self._found(2):  # what it heard at the wrong rate spoils the first line
             await self.ask("ATH", _HANG_UP_MS)
         elif self._dtr:
             self._dtr(1)
@@ -177,13 +191,15 @@ class Modem:
         for _ in range(2 * self._boot_ms // 1000):
             pulse()
             if await self.ask("AT", 1000):
+                self._starts = 0
                 return True
         return False
 
     async def _start(self, pulse):
-        """Switch it on; one that was on and hangs is restarted."""
+        """Switch it on; one that was on and hangs is restarted: at the 1st try, the 2nd, the 4th, for each start wears it."""
+        self._starts += 1
         await self._press(self._key, self._on_ms)
-        return await self._booted(pulse) or await self.restart(pulse)
+        return await self._booted(pulse) or (not self._starts & (self._starts - 1) and await self.restart(pulse))
 
     async def restart(self, pulse):
         """Reset it, or switch it off and on; True when it answers."""
@@ -206,23 +222,34 @@ class Modem:
         return self.info
 
     async def unlock(self, pin):
-        """True when the SIM took the PIN. The third wrong one would lock it, so a SIM that has seen one gets no other."""
+        """True when the SIM took the PIN, None when it said nothing.
+
+        The third wrong one would lock it, so a SIM that has seen one gets no other.
+        """
         if await self.ask("AT+SPIC") and self.info.split(",")[0] in ("0", "1", "2"):
             return False
-        return bool(await self.ask('AT+CPIN="%s"' % pin))
+        return await self.ask('AT+CPIN="%s"' % pin)
 
     async def register(self, pulse):
         """True when the network has taken us; `registration` says why not."""
-        await self.ask(self._time_command)
+        await self._keep_time()
         start = time.ticks_ms()
         denied = 0
         while time.ticks_diff(time.ticks_ms(), start) < _REGISTER_MS and denied < _DENIED_LOOKS:
             pulse()
             if await self.registered():
                 return True
-            denied = denied + 1 if self.registration == 3 else 0
+            denied = denied + 1 if self.registration == _DENIED else 0
             await asyncio.sleep_ms(_LOOK_MS)
         return False
+
+    async def _keep_time(self):
+        """Let it keep the network's time; what it is told is written to its flash, so only where it does not yet."""
+        if not self._timed:
+            name, wanted = self._time_command.split("=")
+            if not await self.ask(name + "?") or self.info != wanted:
+                await self.ask(self._time_command)
+            self._timed = True
 
     async def registered(self):
         """True when the network has us now; takes the signal with it."""
@@ -231,8 +258,10 @@ class Modem:
             if await self.ask(command):
                 state = self.info.split(",")[1:2]
                 if state and state[0].isdigit():
-                    self.registration = int(state[0])
-            if self.registration in (1, 5):
+                    found = int(state[0])
+                    if found in _TAKEN or self.registration != _DENIED:
+                        self.registration = found
+            if self.registration in _TAKEN:
                 await self.ask("AT+CSQ")
                 strength = self.info.split(",")[0]
                 level = int(strength) if strength.isdigit() else 99

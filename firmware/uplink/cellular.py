@@ -2,7 +2,7 @@
 
 import asyncio
 
-from clock import happens
+from clock import CERTAIN, happens
 from drivers.calendar import civil
 from drivers.modem import PROFILES, Modem
 from micropython import const
@@ -16,11 +16,12 @@ _END_MS = const(
 )  # PPP's own close takes up to 4 s, and twice 6 s where nobody answers: then the call is ended without it
 _STAND_BY_MS = const(60000)
 _RETRY_MS = const(15000)
-_MAX_RETRY_MS = const(900000)  # a try that finds no modem presses the power key
+_MAX_RETRY_MS = const(3600000)  # a try that finds no modem presses the power key
 _RESTART_AFTER = const(4)  # troubles on end, and then twice as many each time: a modem's flash wears with every start
 _NETWORK_ERROR_MS = const(10000)  # of the network's time: whole seconds, and networks that are a little off
 _MODEM = const(4)  # as a CLOCK record names the source
 _NO_ANSWER = "no answer"
+_NO_PPP = "PPP refused"
 
 
 class Cellular:
@@ -98,16 +99,17 @@ class Cellular:
             return _NO_ANSWER
         if self._troubles >= _RESTART_AFTER and not self._troubles & (self._troubles - 1):
             self._troubles += 1
-            modem.fast = not modem.fast  # it may be the wires
+            modem.fast = not (modem.fast and self._problem is _NO_PPP)  # it may be the wires
             await modem.restart(pulse)
             if not await modem.wake(pulse):
                 return _NO_ANSWER
         wants = await modem.sim()
         if wants == "SIM PIN" and self._pin:
-            if not await modem.unlock(self._pin):
-                self._pin = ""
-            else:
+            taken = await modem.unlock(self._pin)
+            if taken:
                 wants = "READY"
+            elif taken is False:  # it was wrong; where nothing was said at all it is tried again
+                self._pin = ""
         if wants != "READY":
             return "SIM: " + (wants or "none")
         if not await modem.register(pulse):
@@ -136,7 +138,7 @@ class Cellular:
                 if ppp.isconnected() or not self._wanted:
                     break
             else:
-                return "PPP refused"
+                return _NO_PPP
             while self._wanted and ppp.isconnected():
                 await asyncio.sleep_ms(_LOOK_MS)
                 pulse()
@@ -188,7 +190,7 @@ class Budget:
         if self._clock.known():
             date = civil(self._clock.now()[0] // 1000)
             month = date[0] * 12 + date[1]
-            if month != self._kept.month:
+            if month > self._kept.month and self._clock.trust >= CERTAIN:
                 self._kept.month = month
                 self._kept.sent_bytes = 0
 

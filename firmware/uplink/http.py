@@ -22,15 +22,17 @@ class HttpError(Exception):
     """The other side closed, or its answer is none that this client accepts; its argument says what is worth telling."""
 
 
-def _numeric(host):
-    return all([part.isdigit() for part in host.split(".")])
+def numeric(host):
+    """True for an address; the chip would look anything else up, and all of Python would stand for it."""
+    parts = host.split(".")
+    return len(parts) == 4 and all([part.isdigit() and int(part) < 256 for part in parts])
 
 
 class Http:
     """Client of `url`, http[s]://host[:port]. After an error call close(); the caller bounds the time. There is but one.
 
     `links` has server(), the address of a DNS server, and moving(), told that bytes get through; `random(n)` gives bytes;
-    `tls` is a Tls for https, where there is an authority to believe. Plain HTTP goes to this very host, and elsewhere
+    `tls` is a Tls for https, where there is an authority to believe. Plain HTTP goes to this very host (127.…), and elsewhere
     only if `plain` says so.
     """
 
@@ -46,7 +48,7 @@ class Http:
         self._refused = ""  # why nothing is sent
         if scheme == "https":
             self._refused = "" if tls else "https: no authority to believe"
-        elif not (plain or self._host == "localhost" or self._host.startswith("127.")):
+        elif not (plain or (numeric(self._host) and self._host.startswith("127."))):
             self._refused = "plain HTTP: config has no plain_http"
         self._links = links
         self._random = random
@@ -75,7 +77,7 @@ class Http:
     async def _open(self):
         """A connection begun to one of the host's addresses: each time another, as long as they fail."""
         found = [self._host]
-        if not _numeric(self._host):
+        if not numeric(self._host):
             dns = __import__("uplink.dns", None, None, ("resolve",))  # only where the host has a name
             try:
                 found = await dns.resolve(self._host, self._links.server(), self._random)

@@ -7,8 +7,8 @@ from micropython import const
 # A link without a request for so long is asked; one that then gives no reply for _ANSWER_MS is dead.
 _ASK_MS = const(30000)
 _ASK_METERED_MS = const(40000)
-_ANSWER_MS = const(20000)
-_MAX_ROUNDS = const(3)  # while nobody answers on any link each gets twice the time of the round before, so many times
+_ANSWER_MS = const(20000)  # twice that where nobody has answered on any link
+_LONGEST_MS = const(55000)  # and whatever it takes from us meanwhile
 _GONE_MS = const(10000)  # the chip finds an access point that was away for a moment by itself
 _LOOK_MS = const(2000)
 _REST_MS = const(4000)
@@ -38,7 +38,8 @@ class Links:
         self._heard = False  # it has given a reply
         self._tried_ms = 0  # uptime of the last request
         self._asked_ms = None  # of the first one since the last reply
-        self._rounds = 0  # of all links, without a reply
+        self._moved_ms = None  # of the last bytes of the request that is under way, where somebody acknowledges them
+        self._round = 0  # 1 after one of all links without a reply
         self._return_ms = _RETURN_MS
         self._urgent_ms = -_LONG_MS
 
@@ -68,18 +69,19 @@ class Links:
     def asking(self):
         """A request begins."""
         self._tried_ms = self._uptime_ms()
+        self._moved_ms = None
         if self._asked_ms is None:
             self._asked_ms = self._tried_ms
 
     def moving(self):
         """More of a request has gone out than the chip alone would take: somebody acknowledges it."""
-        self._asked_ms = self._uptime_ms()
+        self._moved_ms = self._uptime_ms()
 
     def answered(self, count):
         """The collector itself has answered, after `count` bytes both ways."""
         self._heard = True
         self._asked_ms = None
-        self._rounds = 0
+        self._round = 0
         self._spend(count)
 
     def unanswered(self, count=0):
@@ -108,7 +110,11 @@ class Links:
 
     def _dead(self):
         """True when the link has been asked and nobody answers, whatever it pretends."""
-        return self._asked_ms is not None and self._uptime_ms() - self._asked_ms >= _ANSWER_MS << self._rounds
+        if self._asked_ms is None:
+            return False
+        now = self._uptime_ms()
+        since_ms = self._asked_ms if self._moved_ms is None else self._moved_ms
+        return now - since_ms >= _ANSWER_MS << self._round or now - self._asked_ms >= _LONGEST_MS
 
     # Changing links
 
@@ -135,7 +141,7 @@ class Links:
             await link.close(self._heard)
             at = cheaper if opened and cheaper is not None else (at + 1) % len(links)
             if not at and not self._heard:
-                self._rounds = min(_MAX_ROUNDS, self._rounds + 1)
+                self._round = 1
                 await asyncio.sleep_ms(_REST_MS)
 
     async def _serve(self, at, pulse):

@@ -7,6 +7,7 @@ import time
 
 from micropython import const
 from uplink import dns
+from uplink.http import numeric
 
 _PORT = const(123)
 _TO_1970_S = const(2208988800)
@@ -65,7 +66,7 @@ class Ntp:
 
     async def _address(self):
         """The server's address, or None."""
-        if all([part.isdigit() for part in self._host.split(".")]):
+        if numeric(self._host):
             return self._host
         try:
             found = await dns.resolve(self._host, self._links.server(), self._random)
@@ -90,12 +91,12 @@ class Ntp:
                 try:
                     packet = port.recvfrom(48)[0]
                 except OSError:
-                    await asyncio.sleep_ms(_POLL_MS)
-                    continue
+                    packet = b""
                 found = reading(packet, nonce, time.ticks_diff(time.ticks_ms(), sent), self._built_s)
                 if found:
                     self._clock.reading(*(found + (_SOURCE,)))
                     return True
+                await asyncio.sleep_ms(_POLL_MS)  # whatever came: a flood stops nothing else
         except OSError:
             return None
         finally:
@@ -109,8 +110,8 @@ class Ntp:
             pulse()
             await asyncio.sleep_ms(_LOOK_MS)
             rest_ms -= _LOOK_MS
-            clock = self._clock
-            if rest_ms > 0 or not self._links.up() or (clock.known() and clock.now()[1] < _GOOD_MS):
+            clock, links = self._clock, self._links
+            if rest_ms > 0 or not links.up() or not links.allowed(False) or (clock.known() and clock.now()[1] < _GOOD_MS):
                 continue
             told = await self._ask()
             if told is not None:

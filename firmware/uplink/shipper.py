@@ -22,6 +22,7 @@ _MAX_PIECES = const(32)  # a ring of sectors that power cuts closed early must n
 _MIN_REQUEST_BYTES = const(256)
 _SENT_BYTES = const(8192)  # more than the chip takes before the other side has acknowledged any
 _UNANSWERED = const(4)
+_QUICK_MS = const(20000)  # a request that takes longer is not followed by a larger one
 _TIMEOUT_MS = const(120000)  # a full request over the slowest link that a board is left on
 _FIRST_BACKOFF_MS = const(1000)
 _MAX_BACKOFF_MS = const(300000)
@@ -65,6 +66,7 @@ class Shipper:
         self._stored = None  # (generation, sequence, offset, key): all before this place in this sector is stored
         self._again = None  # (generation, sequence): released sectors from there on are wanted once more
         self._timeouts = 0
+        self._began_ms = 0  # uptime when the last request began
 
     def new_epoch(self, epoch):
         self._epoch = epoch
@@ -303,6 +305,7 @@ class Shipper:
             if self._urgent:
                 self._hurry.clear()
             self._door.recorded.clear()
+            self._began_ms = self._clock.uptime_ms()
             try:
                 more = await self.exchange()
             except (OSError, HttpError, asyncio.TimeoutError) as error:
@@ -315,7 +318,8 @@ class Shipper:
                 await self._rest(pulse, backoff_ms // 2 + (backoff_ms * spread >> 17))
                 continue
             backoff_ms = self._timeouts = 0
-            self._limit = min(_MAX_REQUEST_BYTES, self._limit * 2)
+            if self._took_ms() < _QUICK_MS:
+                self._limit = min(_MAX_REQUEST_BYTES, self._limit * 2)
             self._online = True
             self._http.proved()
             self._links.answered(self._bytes())
@@ -354,9 +358,13 @@ class Shipper:
             self._told.append(why)
             self._report("uplink: " + why)
         self._timeouts = self._timeouts + 1 if timed_out else 0
-        if self._timeouts >= 2:
-            self._halve()
+        if self._timeouts >= 2 or self._took_ms() >= _QUICK_MS:
+            self._halve()  # what is slow is to be answered before its link is taken for dead
         return False
+
+    def _took_ms(self):
+        """How long the last request has taken."""
+        return self._clock.uptime_ms() - self._began_ms
 
     async def _rest(self, pulse, ms):
         """Back off: until something urgent comes, or the link wants a word."""

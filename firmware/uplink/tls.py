@@ -15,7 +15,10 @@ from uplink.http import HttpError
 
 _LOOK_MS = const(20)
 _STEP_MS = const(10000)  # for the other side's part of the handshake
-_HELD_MS = const(800)  # for so long the module is held for it
+# The module is held while the chip computes, and for so long while it waits for the other side; and so often.
+_HELD_MS = const(1000)
+_HOLDS = const(8)
+_HOUR_MS = const(3600000)
 _CALM_MS = const(5000)
 _WRONG_MS = const(2000)
 _DAY_S = const(86400)
@@ -46,7 +49,9 @@ class Tls:
         self._door = door
         self._clock = clock
         self._day = None  # the one that is kept
-        self._doubt = False  # a certificate was refused by a time that anybody may have told
+        self._own_ms = None  # what the chip's clock said when this boot began
+        self._heard_ms = 0  # uptime of the collector's last answer
+        self._turn = 0  # certificates refused since then
         self._context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)  # which verifies unless told otherwise
         for certificate in certificates(authority):
             self._context.load_verify_locations(certificate)
@@ -59,11 +64,14 @@ class Tls:
     async def shake(self, stream, first):
         """Shake hands and write `first`; what computes is done while the scan module is held.
 
+        It is held once where the other side is quick. Whoever sends byte by byte does not get it held for as long as he likes.
+
         Raises OSError, asyncio.TimeoutError, or HttpError that names what is wrong with the certificate.
         """
         poll = select.poll()
         poll.register(stream, select.POLLIN | select.POLLOUT)
         sent = None
+        left_ms = _HELD_MS
 
         async def ready(ms):
             while not poll.poll(0):
@@ -74,43 +82,56 @@ class Tls:
             return True
 
         async def steps():
-            nonlocal sent
+            nonlocal sent, left_ms
             try:
                 sent = stream.write(first)
-                while sent is None and await ready(_HELD_MS):
+                while sent is None:
+                    start = time.ticks_ms()
+                    there = await ready(left_ms)
+                    left_ms -= time.ticks_diff(time.ticks_ms(), start)
+                    if not there:
+                        break
                     sent = stream.write(first)
             except ValueError as error:
                 sent = error
 
-        while sent is None:
+        for _ in range(_HOLDS):
             if not await ready(_STEP_MS):
-                raise asyncio.TimeoutError
+                break
             await self._door.hold(steps)
+            if sent is not None:
+                break
+        if sent is None:
+            raise asyncio.TimeoutError
         if sent != len(first):
-            self._doubt = not self._doubt
+            self._turn += 1
             raise HttpError("certificate: " + " ".join(str(sent).split())[:80])
 
     # The chip's clock
 
     def _set_clock(self):
-        """To the time if it is known, else at least to the day this image was built or the time was last known.
+        """To the time as far as it is known, else to the latest of the chip's own, the day it was known last, the image's day.
 
-        Nobody signs what a time server, a 4G network or a clock chip says. Where a certificate was refused by it, the day that
-        the collector told last is tried, and then the time again.
+        Nobody signs what a time server, a 4G network or a clock chip says, and a collector's own clock may have been wrong. So
+        where a certificate was refused by a time that nothing else agrees with, or for an hour, the earlier two are tried.
         """
+        clock = self._clock
+        uptime_ms = clock.uptime_ms()
         epoch_s = 946684800 if time.gmtime(0)[0] == 2000 else 0
         chip_ms = time.time_ns() // 1000000 + epoch_s * 1000
-        doubt = self._doubt and self._clock.trust < CERTAIN
-        if self._clock.known() and not doubt:
-            unix_ms = self._clock.now()[0]
-            if abs(unix_ms - chip_ms) < _WRONG_MS:
-                return
+        if self._own_ms is None:
+            self._own_ms = chip_ms - uptime_ms
+        day_ms = max(board.BUILT_S, self._kept_s()) * 1000
+        own_ms = self._own_ms + uptime_ms
+        now_ms = clock.now()[0] if clock.known() else max(day_ms, own_ms)
+        sure = clock.trust >= CERTAIN or clock.agreed or (clock.known() and abs(now_ms - own_ms) < _DAY_S * 1000)
+        if not self._turn or (sure and uptime_ms - self._heard_ms < _HOUR_MS):
+            unix_ms = now_ms
         else:
-            unix_ms = max(board.BUILT_S, self._kept_s()) * 1000
-            if unix_ms <= chip_ms and not doubt:
-                return
-        year, month, day, hour, minute, second, weekday = time.gmtime(unix_ms // 1000 - epoch_s)[:7]
-        machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
+            unix_ms = (now_ms, day_ms, board.BUILT_S * 1000)[self._turn % 3]
+        if abs(unix_ms - chip_ms) >= _WRONG_MS:
+            year, month, day, hour, minute, second, weekday = time.gmtime(unix_ms // 1000 - epoch_s)[:7]
+            machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
 
     def _kept_s(self):
         if self._day is None:
@@ -121,7 +142,9 @@ class Tls:
         return self._day * _DAY_S
 
     async def keep_time(self):
-        """Keep the day where a power cut does not take it, once a day and while nobody comes: it may erase."""
+        """The collector has answered: keep the day where a power cut does not take it, once a day and while nobody comes."""
+        self._heard_ms = self._clock.uptime_ms()
+        self._turn = 0
         if self._clock.trust < CERTAIN:
             return
         day = self._clock.now()[0] // (_DAY_S * 1000)

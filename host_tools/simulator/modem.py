@@ -340,6 +340,8 @@ class Modem:
             return f"+CSQ: {self.options.csq if self.registered() else 99},99"
         if match := re.fullmatch(r"AT\+(CREG|CGREG|CEREG)\?", text):
             return f"+{match[1]}: 0,{self._registration()}"
+        if text == "AT+CTZU?":
+            return f"+CTZU: {int(self._time_zone_updates)}"
         if text == "AT+CTZU=1":
             self._time_zone_updates = True
             return ""

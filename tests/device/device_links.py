@@ -210,18 +210,33 @@ def test_while_nobody_answers_each_gets_more_time():
     world, ways = world_of(60 * _MINUTE, "wifi", "4G")
     for way in ways:
         way.answers = False
-    play(world)
-    assert 10 <= ways[0].opened <= 16, ways[0].opened
+    log = play(world)
+    assert 35 <= ways[0].opened <= 45, ways[0].opened
     assert all([heard is False for way in ways for heard in way.heard])
+    for (came_ms, name), (left_ms, _) in zip(log, log[1:]):
+        assert not name or left_ms - came_ms <= 60000, "and none more than a minute"
 
 
-def test_a_long_request_that_moves_keeps_its_link():
+def test_a_long_request_that_moves_keeps_its_link_for_a_while_and_not_for_ever():
+    for moves_ms, left_ms in ((0, 20000), (5000, 55000), (30000, 20000)):
+        world, (wifi, mobile) = world_of(4 * _MINUTE, "wifi", "4G")
+        wifi.answers = False
+        world.timeout_ms = 3 * _MINUTE
+        if moves_ms:
+            world.changes = [(ms, world.links.moving) for ms in range(moves_ms, 3 * _MINUTE, moves_ms)]
+        log = play(world)
+        took_ms = switched(log, "4G", 0) - switched(log, "wifi", 0)
+        assert left_ms <= took_ms <= left_ms + 5000, (moves_ms, took_ms)
+
+
+def test_what_moved_in_a_request_before_keeps_no_link():
+    """A portal takes each request whole, however long, and answers it with its page."""
     world, (wifi, mobile) = world_of(4 * _MINUTE, "wifi", "4G")
     wifi.answers = False
-    world.timeout_ms = 3 * _MINUTE
-    world.changes = [(ms, lambda: world.links.moving()) for ms in range(5000, 3 * _MINUTE, 5000)]
+    world.timeout_ms = 4000
+    world.changes = [(ms, world.links.moving) for ms in range(3000, 3 * _MINUTE, 5000)]
     log = play(world)
-    assert switched(log, "4G", 0) > 3 * _MINUTE
+    assert switched(log, "4G", 0) - switched(log, "wifi", 0) <= 60000
 
 
 def test_a_shipper_that_may_not_ask_kills_no_link():
@@ -239,7 +254,7 @@ class Clock:
     unix_ms = 1772409600000  # 2026-03-02
 
     def __init__(self):
-        self.source = 3
+        self.trust = 4
 
     def known(self):
         return self.unix_ms is not None
@@ -259,6 +274,12 @@ def test_the_months_bytes_spare_what_is_urgent():
     assert links.up() and not links.allowed(False) and links.allowed(True) and not links.due()
     clock.unix_ms += 31 * 86400000
     assert links.allowed(False) and kept.sent_bytes == 0, "a new month"
+    kept.sent_bytes = 3000
+    for month, trust in ((1, 3), (-2, 4)):
+        clock.trust = trust
+        clock.unix_ms += month * 31 * 86400000
+        assert not links.allowed(False), "anybody may have said so; and the months do not go back"
+    clock.trust = 4
     clock.unix_ms = None
     kept.sent_bytes = 3000
     assert not links.allowed(False), "the month is not known: the last one goes on"

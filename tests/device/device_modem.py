@@ -145,7 +145,7 @@ def test_a_modem_in_a_call_is_taken_out_by_plus_signs_with_silence_around():
 
 def test_a_modem_that_hears_no_plus_signs_is_taken_out_by_dtr():
     dtr = Pin()
-    answers = {"AT": [b""] * 4 + [OK] * 9, "AT+CMEE=1": b"\r\nERROR\r\n", "AT&D2": b"\r\nERROR\r\n"}
+    answers = {"AT": [b""] * 5 + [OK] * 9, "AT+CMEE=1": b"\r\nERROR\r\n", "AT&D2": b"\r\nERROR\r\n"}
     taken, _, _, key = woken(answers, 115200, dtr)
     assert taken and dtr.levels == [1, 0] and key.levels == []
 
@@ -166,13 +166,26 @@ def test_a_modem_is_made_as_fast_as_it_goes_and_found_at_either_rate():
         assert modem.fast is fast
 
 
-def test_wires_that_do_not_carry_the_faster_rate_are_not_asked_to_again():
+def test_wires_that_do_not_carry_the_faster_rate_are_not_asked_to_for_ever():
     answers = {"AT": [OK]}  # and nothing once it has been told to be fast
     taken, modem, uart, _ = woken(answers)
-    assert not taken and uart.own_rate == 921600 and modem.fast is False
-    uart.own_rate = 115200  # it was restarted
+    assert not taken and uart.own_rate == 921600 and modem.fast, "it may have restarted just then"
+    uart.own_rate = uart.rate = modem._rate = 115200  # it was restarted
+    answers["AT"].append(OK)
+    taken = asyncio.run(modem.wake(lambda: None))
+    assert not taken and modem.fast is False
+    uart.own_rate = 115200
     answers["AT"] = OK
     assert asyncio.run(modem.wake(lambda: None)) and uart.rate == 115200
+
+
+def test_a_modem_that_restarted_as_it_was_made_fast_is_made_fast_again():
+    answers = {"AT": [OK]}
+    taken, modem, uart, _ = woken(answers)
+    assert not taken
+    uart.own_rate = 115200
+    answers["AT"] = OK
+    assert asyncio.run(modem.wake(lambda: None)) and uart.rate == uart.own_rate == 921600 and modem._lost == 0
 
 
 def silent(reset):
@@ -258,3 +271,55 @@ def test_profiles_press_as_long_as_the_data_sheets_want():
     for name, on_ms, off_ms in (("sim7600", 500, 2500), ("a7670", 50, 2500), ("a7672", 50, 2500)):
         profile = PROFILES[name]
         assert profile[0] >= on_ms and profile[1] >= off_ms and profile[5] == "ATD*99#"
+
+
+def test_what_keeps_the_networks_time_is_not_told_to_again():
+    ok = b"\r\nOK\r\n"
+    for said, told in ((b"\r\n+CTZU: 1\r\n" + ok, 0), (b"\r\n+CTZU: 0\r\n" + ok, 1), (b"\r\nERROR\r\n", 1)):
+        modem, uart, _ = make({"AT+CTZU?": said, "AT+CTZU=1": ok, "AT+CEREG?": b"+CEREG: 0,1\r\n" + ok, "AT+CSQ": ok})
+        for _ in range(3):
+            assert asyncio.run(modem.register(lambda: None))
+        assert uart.sent.count(b"AT+CTZU=1\r") == told, "each time writes its flash"
+
+
+def test_denied_in_one_domain_is_denied():
+    ok = b"\r\n\r\nOK\r\n"
+    for packet, line, found in ((b"3", b"0", 3), (b"0", b"3", 3), (b"3", b"1", 1), (b"2", b"0", 0), (b"0", b"2", 2)):
+        modem, _, _ = make({"AT+CEREG?": b"+CEREG: 0," + packet + ok, "AT+CGREG?": b"+CGREG: 0," + line + ok})
+        asyncio.run(modem.registered())
+        assert modem.registration == found, (packet, line)
+
+
+def test_a_line_that_never_rests_does_not_keep_the_board():
+    class Babble(Uart):
+        reads = 0
+
+        def any(self):
+            return 100
+
+        def readinto(self, buffer):
+            self.reads += 1
+            buffer[0] = 0x55
+            return 1
+
+    uart = Babble({})
+    modem = Modem(uart, PROFILES["a7670"], (Pin(), None, None))
+    began = now.ms
+    assert asyncio.run(modem.ask("AT", 500)) is None and 500 <= now.ms - began < 1000
+    assert uart.reads < 200000
+
+
+def test_a_pin_of_which_nothing_is_heard_is_not_taken_for_a_wrong_one():
+    for answer, taken in ((b"\r\nOK\r\n", True), (b"\r\n+CME ERROR: 16\r\n", False), (b"", None)):
+        modem, _, _ = make({"AT+SPIC": b"\r\n+SPIC: 3,10,0,10\r\n\r\nOK\r\n", 'AT+CPIN="1234"': answer})
+        assert asyncio.run(modem.unlock("1234")) is taken
+
+
+def test_a_modem_that_is_never_heard_is_restarted_less_and_less():
+    modem, _, key = make({}, None, None)
+    presses = []
+    for _ in range(16):
+        key.levels.clear()
+        assert not asyncio.run(modem.wake(lambda: None))
+        presses.append(len(key.levels) // 2)
+    assert presses == [3, 3, 1, 3, 1, 1, 1, 3] + [1] * 7 + [3], presses

@@ -115,8 +115,8 @@ def test_answers():
     assert (status, body, stream.closed > 0) == (b"413", b"", True), "only the body of a 200 counts"
     assert post(OK.replace(b"OK\r\n", b"OK\r\nConnection: Close\r\n"))[2].closed
     assert post(b"HTTP/1.1 200 OK\r\ncontent-LENGTH:0\r\ncontent-type:application/x-chot\r\n\r\n")[1] == b""
-    local = post(OK, url="http://localhost")[2].sent
-    assert local.startswith(b"POST /v1/journal HTTP/1.1\r\nHost: localhost:80\r\n")
+    local = post(OK, url="http://127.0.0.1")[2].sent
+    assert local.startswith(b"POST /v1/journal HTTP/1.1\r\nHost: 127.0.0.1:80\r\n")
     for head in (b"Transfer-Encoding: chunked", b"Content-Length: 123456", b"X: y"):
         assert post(b"HTTP/1.1 413 Too Large\r\n" + head + b"\r\n\r\n")[0] == b"413", "a proxy's own 413 counts too"
 
@@ -192,9 +192,12 @@ def test_plain_http_goes_to_this_host_alone_unless_config_says_so():
         except ValueError:
             continue
         raise AssertionError(url)
-    for url in ("http://centre.example", "http://10.0.0.1", "http://1270.0.0.1", "http://localhost.example"):
+    for url in (
+        "http://centre.example", "http://10.0.0.1", "http://1270.0.0.1", "http://localhost.example", "http://localhost",
+        "http://127.evil.example", "http://127.0.0.1.a", "http://127.1", "http://127.0.0.256",
+    ):  # fmt: skip
         assert reason(url=url) == "plain HTTP: config has no plain_http", url
-    for url in ("http://localhost", "http://127.1.2.3:99"):
+    for url in ("http://127.0.0.1", "http://127.1.2.3:99"):
         assert reason(url=url) is None
     assert not Http("http://10.0.0.1", Way(), None, None, True)._refused
     assert reason(url="https://127.0.0.1") == "https: no authority to believe"

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from host_tools.formats import records
+from host_tools.simulator import scenario
 from host_tools.simulator.certificates import server
 from host_tools.simulator.far_end import COLLECTOR_IP
+from host_tools.simulator.run import Run
 from tests.system.one_door import ALONE, MOBILE, Played, fault, playing
+from tests.system.payloads import Payloads, texts
 from tests.system.test_system_time import scans, true_ms, within
 
 RTC, NTP, COLLECTOR, MODEM = 1, 2, 3, 4
@@ -110,6 +116,73 @@ def test_a_time_server_that_lies_does_not_keep_a_door_from_its_centre(chip: bool
         assert door.answered_over(door.ways.wifi, 60) <= 60
     assert sources(door)[:2] == [NTP, COLLECTOR] and sources(door)[-1] == (RTC if chip else COLLECTOR)
     assert [note for note in door.notes() if "certificate" in note], "that was it"
+
+
+@contextmanager
+def https(config: str, valid_from: str, valid_to: str, seconds: int, more: str = "") -> Iterator[Played]:
+    """A run whose collector shows a certificate of these days."""
+    plan = (WIFI_DOOR % (0, config or "utc_offset_min = 420")).replace('name = "gate"', 'name = "gate"\ncollector_url = "https://centre.example"')
+    with playing(plan + more, seconds, [20_000, 200_000]) as door:
+        shown = server(["centre.example"], door.run.world.authority, (valid_from, valid_to)).server_context()
+        door.ways.wifi.hosts.by_address[COLLECTOR_IP].tls = shown
+        yield door
+
+
+@pytest.mark.parametrize(("off_s", "ntp"), [(-6 * 365 * DAY_S, True), (9 * 365 * DAY_S, False)])
+def test_a_centre_whose_clock_was_wrong_for_a_minute_is_found_again(off_s: int, ntp: bool) -> None:
+    """A time before the image was built is nobody's; another is doubted once certificates have been refused for an hour."""
+    config = 'ntp = "pool.example"' if ntp else ""
+    with https(config, "2026-01-20", "2028-01-01", 4500) as door:
+        collector = door.run.world.collector
+        right = collector._clock_ms
+        collector._clock_ms = lambda: right() + off_s * 1000
+        door.until(60)
+        assert door.ways.wifi.requests
+        collector._clock_ms = right
+        door.ways.wifi.drop_all()
+        within_s = 120 if ntp else 4200
+        assert door.answered_over(door.ways.wifi, within_s) <= within_s
+        door.until(4400)
+        assert door.answered_over(door.ways.wifi, 60) <= 60
+
+
+def test_the_day_that_was_kept_is_what_a_boot_without_any_time_goes_by() -> None:
+    """The image is thirty days old; the certificate was made since then, and the boot before had heard of the day."""
+    with https("", "2020-01-01", "2040-01-01", 400, '[[fault]]\nkind = "power_cut"\nat_ms = 100000\noff_ms = 500\n') as door:
+        door.until(99)
+        assert door.ways.wifi.requests
+        since = server(["centre.example"], door.run.world.authority, ("2026-03-02", "2040-01-01")).server_context()
+        door.ways.wifi.hosts.by_address[COLLECTOR_IP].tls = since
+        door.until(101)
+        assert door.answered_over(door.ways.wifi, 40) <= 40
+
+
+def test_a_stranger_at_boot_does_not_cost_a_board_the_time_of_its_clock_chip() -> None:
+    """The chip was set, and this board does not know by whom; the certificate is newer than the image."""
+    with https('clock_chip = "ds3231"', "2026-02-20", "2040-01-01", 400, "clock_chip = { set = true }\n") as door:
+        door.ways.wifi.portal = True
+        door.until(26)
+        assert door.ways.wifi.requests == 0
+        door.ways.wifi.portal = False
+        assert door.answered_over(door.ways.wifi, 60) <= 60
+
+
+def test_an_expired_certificate_is_refused_by_a_time_that_two_agree_on() -> None:
+    """And is believed by none; the card is not lost, it goes out to the certificate that comes in its place."""
+    start = 'start = "2027-03-02T00:00:00Z"\n'
+    plan = (WIFI_DOOR % (0, 'ntp = "pool.example", clock_chip = "ds3231"')).replace(
+        'name = "gate"', 'name = "gate"\ncollector_url = "https://centre.example"'
+    )
+    text = f'name = "expired"\nseed = 11\nduration_s = 300\nsettle_s = 400\n{start}{plan}clock_chip = {{ set = true }}\n'
+    with Run(scenario.parse(text + texts("gate", 0, [20_000])), album=Payloads()) as run:
+        door = Played(run)
+        good = door.ways.wifi.hosts.by_address[COLLECTOR_IP].tls
+        expired = server(["centre.example"], run.world.authority, ("2020-02-20", "2027-02-15")).server_context()
+        door.ways.wifi.hosts.by_address[COLLECTOR_IP].tls = expired
+        door.until(200)
+        assert door.ways.wifi.requests == 0 and door.ways.ntp.questions
+        door.ways.wifi.hosts.by_address[COLLECTOR_IP].tls = good
+        assert run.play().broken == [] and run.collected() == 1
 
 
 @pytest.mark.parametrize("wrong", ["alarm", "forged", "years"])

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from host_tools.simulator import scenario
+from host_tools.simulator.connection import Connection
 from host_tools.simulator.crowd import Album
 from host_tools.simulator.far_end import COLLECTOR_IP, Peer
 from host_tools.simulator.run import Outcome, Run
@@ -399,3 +400,31 @@ def test_days_with_daily_outages_kill_no_task_and_leave_the_heap_flat(album: Alb
     outcome = run_soak(plan, album=album)
     assert outcome.passed, outcome.text()
     assert outcome.doors[0]["boots"] == 1
+
+
+@pytest.mark.parametrize("gap_ms", [20, 600, 3000])
+def test_a_handshake_that_drips_stops_no_card(gap_ms: int, album: Album) -> None:
+    """Somebody on the way lets a byte of it through now and then. The scan module is held for a handshake, but not for that."""
+    count = 40
+    cards = CROWD.format(count=count).replace("from_ms = 12000", "from_ms = 66000")
+    text = PLAN.format(name="drip", duration_s=200, more="", crowd=cards, expect=f"recorded = {count}", heartbeat_s=60)
+    with Run(scenario.parse(text), album=album) as run:
+        gate = run.world.checkpoints["gate"]
+        kernel, link = run.world.kernel, gate.link
+        down = link._down
+        drips: list[int] = []
+
+        def drip(connection: Connection, data: bytes) -> None:
+            if connection.tls is None or connection.tls._shaken or kernel.now_us > 150_000_000:
+                down(connection, data)
+                return
+            drips.append(len(data))
+            for number, byte in enumerate(data, 1):
+                kernel.after(gap_ms * 1000 * number, lambda byte=byte: down(connection, bytes([byte])))  # type: ignore[misc]
+
+        kernel.run(50_000_000)
+        link._down = drip  # type: ignore[method-assign]
+        link.drop_all()
+        outcome = run.play()
+        assert outcome.broken == [], outcome.broken
+        assert drips and max(drips) > 400, "it was met in a handshake"

@@ -70,6 +70,8 @@ class Door:
 class Clock:
     unix_ms = None
     trust = 0
+    agreed = False
+    def uptime_ms(self): return time.ticks_ms()
     def reading(self, unix_ms, error_ms, source): self.unix_ms, self.trust = unix_ms, 4
     def known(self): return self.unix_ms is not None
     def now(self): return self.unix_ms, 20
