@@ -43,9 +43,10 @@ soak: $(READY) ## a million scans over eight simulated weeks, about an hour; DAY
 	@mkdir -p build
 	@$(BIN)/chot sim scenarios/soak.toml --json build/soak.json $(if $(DAYS),--days $(DAYS)) $(if $(SEED),--seed $(SEED))
 
-weeks: $(READY) ## a week with no network, and sixty days with daily outages over HTTPS: an hour or more; DAYS=2: two days of these
+weeks: $(READY) ## a week with no network, a fortnight with 4G too, sixty days of daily outages: two hours; DAYS=2: two days of these
 	@mkdir -p build
 	@$(BIN)/chot sim scenarios/week-offline.toml --json build/week-offline.json
+	@$(BIN)/chot sim scenarios/fortnight.toml --json build/fortnight.json $(if $(DAYS),--days $(DAYS))
 	@$(BIN)/chot sim scenarios/sixty-days.toml --json build/sixty-days.json $(if $(DAYS),--days $(DAYS))
 
 lint: $(READY) ## style, types of the host tools, and the firmware against the ESP32's stubs and compiler

@@ -14,6 +14,8 @@ INACTIVE, CONNECTING, CONNECTED = 0, 3, 4
 # A board's PPP that nobody answers gives up after ten requests, three seconds apart; PPPERR_CONNECT, negative.
 LCP_TIMEOUT_US = 30_000_000
 ERROR = -6
+# PPPERR_AUTHFAIL, when the network does not know user or password; PAP as MicroPython numbers it.
+REFUSED, PAP = -9, 1
 # Terminate request and acknowledgement.
 TERMINATE_US = 250_000
 # What PPP adds to a packet: flags, protocol and checksum (RFC 1661, 1662); of other bytes two in 256 are sent as two.
@@ -64,7 +66,10 @@ class Cellular:
         """Take what the board told its network if it is about PPP."""
         if op == _ops.POST_PPP_CONNECT:
             self._cancel()
-            if self._agree() and self.modem.attach():
+            pap = self.modem.options.pap
+            if pap and payload != f"{PAP}{pap}".encode():
+                self._pending = self._kernel.after(NEGOTIATION_US, lambda: self._status(REFUSED))
+            elif self._agree() and self.modem.attach():
                 self._pending = self._kernel.after(NEGOTIATION_US, self._up)
             else:
                 self._pending = self._kernel.after(LCP_TIMEOUT_US, lambda: self._status(ERROR))

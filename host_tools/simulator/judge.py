@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from host_tools.collector.store import Store, StoredRow
-from host_tools.formats.records import DOOR, HEALTH, INCIDENT, PASSAGE, PASSAGE_WITHOUT_SCAN, SCAN
+from host_tools.formats.records import CHANGE, DOOR, HEALTH, INCIDENT, NOTE, PASSAGE, PASSAGE_WITHOUT_SCAN, SCAN
 from host_tools.formats.sector import SECTOR_BYTES, Row, read_journal
 from host_tools.simulator.checkpoint import Checkpoint
 from host_tools.simulator.scenario import DEFAULT_CONFIG
@@ -252,8 +253,21 @@ def _judge_records(door: DoorResult, checkpoint: Checkpoint, stored: list[Stored
         door.problems.append(f"flash and collector together are not what beeped: {kept_mismatch}")
 
 
-def _judge_secrets(door: DoorResult, checkpoint: Checkpoint) -> None:
+def _passwords(config: dict[str, Any]) -> list[tuple[str, bytes]]:
+    """What of a config is nobody else's business, by name."""
+    cellular = config.get("cellular") or {}
+    found = [("wifi password", str(network.get("password") or "")) for network in config.get("wifi", ())]
+    found += [(f"cellular {name}", str(cellular.get(name) or "")) for name in ("pin", "password")]
+    return [(name, secret.encode()) for name, secret in found if secret]
+
+
+def _judge_secrets(door: DoorResult, checkpoint: Checkpoint, stored: list[StoredRow]) -> None:
     console = checkpoint.board.console()
+    told = [row.plaintext for row in stored if row.decoded is not None and row.decoded["kind"] in (NOTE, CHANGE)]
+    for name, secret in _passwords({**DEFAULT_CONFIG, **checkpoint.plan.config}):
+        alone = re.compile(rb"(?<![0-9A-Za-z])" + re.escape(secret) + rb"(?![0-9A-Za-z])")
+        if any(alone.search(text) for text in (console, *told)):
+            door.problems.append(f"{name} stands in the console log or in a NOTE")
     lower = console.lower()
     keys = checkpoint.keys
     for name, secret in (
@@ -292,7 +306,7 @@ def judge_door(world: World, checkpoint: Checkpoint) -> DoorResult:
     journal = read_journal(checkpoint.journal_image(), keys.device_key, keys.collector_private)
     _judge_records(door, checkpoint, stored, journal)
     door.problems += _unfounded_repeats(checkpoint)
-    _judge_secrets(door, checkpoint)
+    _judge_secrets(door, checkpoint, stored)
     _judge_doorway(door, checkpoint, stored)
     ends = {down.boot for down in log.downs}
     for read in log.reads:

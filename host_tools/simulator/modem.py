@@ -68,6 +68,7 @@ class ModemOptions:
     sim: str = "ready"  # pin, missing
     pin: str = "1234"
     apn: str = ""  # what the network wants; empty: any
+    pap: str = ""  # "user:password" that PPP is to give by PAP; empty: none
     nitz: bool = True  # the network tells the time
     zone_quarters: int = 28
     fast: bool = True  # it takes rates above 115,200

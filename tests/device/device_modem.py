@@ -323,3 +323,10 @@ def test_a_modem_that_is_never_heard_is_restarted_less_and_less():
         assert not asyncio.run(modem.wake(lambda: None))
         presses.append(len(key.levels) // 2)
     assert presses == [3, 3, 1, 3, 1, 1, 1, 3] + [1] * 7 + [3], presses
+
+
+def test_a_modem_that_never_connects_is_given_up():
+    for answer, limit_ms in ((b"", 15000), (b"\r\nNO CARRIER\r\n", 100)):
+        modem, _, _ = make({'AT+CGDCONT=1,"IP","x"': OK, "ATD*99#": answer})
+        began = now.ms
+        assert not asyncio.run(modem.dial("x")) and limit_ms <= 15000 and now.ms - began <= limit_ms + 100

@@ -475,6 +475,30 @@ def test_only_the_last_four_requests_are_waited_for():
     assert shipper._accept(kept[1]) == 1
 
 
+def test_requests_are_long_and_go_through_one_small_buffer():
+    """Up to 64 KiB each, for every one costs a round trip; what is in RAM of one is never more than 4 KiB."""
+    boot, shipper, centre, _ = board(3200, 24)
+    sent = journal_bytes(boot)
+    while ship(shipper):
+        pass
+    assert received(centre) == sent
+    sizes = [len(request) for request in centre.requests]
+    assert 60000 < max(sizes) <= 65536 and len(sizes) == 2, sizes
+    assert len(Http.buffer) <= 4096
+
+
+def test_what_takes_long_is_sent_in_smaller_pieces_until_it_is_quick():
+    """A slow link is to give an answer before it is taken for dead."""
+    boot, shipper, centre, _ = board(10)
+    for took_ms, works, limit in (
+        (25000, False, 32768), (25000, False, 16384), (25000, True, 16384), (5000, True, 32768), (5000, False, 32768),
+    ):  # fmt: skip
+        shipper._took_ms = lambda took_ms=took_ms: took_ms
+        centre.answers = [] if works else [lambda request: (b"500", b"")]
+        running(shipper, centre, shipper._links, [nothing] * 3)
+        assert shipper._limit == limit, (took_ms, works, shipper._limit)
+
+
 def test_small_limits_still_get_everything_through():
     boot, shipper, centre, _ = board()
     centre.limit = 300
@@ -745,3 +769,22 @@ def test_authentic_replies_of_any_form_do_no_more_than_they_say():
         ship(shipper)
         assert shipper._stored is None or '"stored":1' in body, body  # a spoilt digit may say it
         assert clock.taken is None or 0 < clock.taken < 1 << 47, body
+
+
+def test_a_reply_nested_deeper_than_the_board_can_follow_is_no_reply():
+    boot, shipper, centre, _ = board(10)
+    for error in (RuntimeError, MemoryError, ValueError):
+
+        class Json:
+            @staticmethod
+            def loads(text, error=error):
+                raise error("maximum recursion depth exceeded")
+
+        import uplink.shipper as module
+
+        real, module.json = module.json, Json
+        try:
+            assert ship(shipper) is None and boot.ring.unreleased() > 0
+        finally:
+            module.json = real
+    assert ship(shipper) is False

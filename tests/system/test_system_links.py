@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import struct
+from pathlib import Path
+
 import pytest
 
 from host_tools.cards import people
 from host_tools.simulator import scenario
 from host_tools.simulator.modem import COMMAND, DATA
-from host_tools.simulator.run import Run
+from host_tools.simulator.run import REPOSITORY_FIRMWARE, Run
 from tests.system.one_door import ALONE, MOBILE, WIFI, Played, fault, playing
-from tests.system.payloads import Payloads
+from tests.system.payloads import Payloads, texts
 
 
 def test_an_access_point_restarts_and_only_a_fresh_radio_finds_it_again() -> None:
@@ -232,6 +236,62 @@ def test_what_config_asks_for_and_the_board_has_not_is_told_and_left_out() -> No
         "cellular: this board has no modem pins",
         "clock_chip: this board has no I2C pins",
     ]
+
+
+@pytest.mark.parametrize("password", ["mat-khau-sim", "sai-roi"])
+def test_ppp_gives_user_and_password_where_the_network_wants_them(password: str) -> None:
+    """And tells neither to anybody: the judge of a run looks for them in the console and in what the centre was told."""
+    given = f'user = "khach", password = "{password}", apn = "'
+    plan = (MOBILE % (ALONE, 'pap = "khach:mat-khau-sim"')).replace('apn = "', given)
+    text = f'name = "pap"\nseed = 3\nduration_s = 200\nsettle_s = 0\n{plan}' + texts("gate", 0, [20_000])
+    with Run(scenario.parse(text), album=Payloads()) as run:
+        outcome = run.play()
+        right = password == "mat-khau-sim"
+        assert (run.collected() == 1) is right and (outcome.broken == []) is right
+        assert (b"modem: PPP refused" in run.world.checkpoints["gate"].board.console()) is not right
+
+
+def test_passwords_that_are_told_break_a_promise(tmp_path: Path) -> None:
+    tree = tmp_path / "firmware"
+    shutil.copytree(REPOSITORY_FIRMWARE, tree)
+    wifi = tree / "uplink" / "wifi.py"
+    source = wifi.read_text(encoding="utf-8")
+    said = source.replace("        wlan = self._wlan\n", "        wlan = self._wlan\n        print(self._network)\n")
+    assert said != source
+    wifi.write_text(said, encoding="utf-8")
+    text = 'name = "told"\nseed = 3\nduration_s = 30\nsettle_s = 10\n' + WIFI % '{ ssid = "cho", password = "mot-hai-ba" }'
+    with Run(scenario.parse(text), album=Payloads(), firmware=tree) as run:
+        assert [line for line in run.play().broken if "wifi password" in line]
+
+
+def test_the_order_of_links_is_configs() -> None:
+    plan = MOBILE % ('links = ["cellular", "wifi"], ', "")
+    with playing(plan, 200, [20_000, 100_000]) as door:
+        door.until(99)
+        assert door.mobile.requests and not door.ways.wifi.requests
+    assert set(door.health(6)) == {-77}, "the modem's signal"
+
+
+SPENT = struct.pack("<qiIQ", 0, 0, 2026 * 12 + 3, 999_000)  # firmware/kept.py: of this month, but for a thousandth of a MB
+
+
+def test_when_the_months_bytes_are_spent_only_what_is_urgent_goes_out() -> None:
+    """What is left of them is a request or two; then a card waits for cheaper days, and a deny hit does not."""
+    plan = (MOBILE % ('lists = ["deny"], ntp = "pool.example", ', "")).replace("apn =", "budget_mb = 1, apn =")
+    plan = plan.replace('name = "gate"', f'name = "gate"\ndeny = ["cccd,{people.person(1).id_number}"]')
+    plan += fault("wifi_down", 0, 400) + (CARD % 1).replace("200000", "300000")
+    text = f'name = "budget"\nseed = 12\nstart = "2026-03-02T00:00:00Z"\nduration_s = 500\nsettle_s = 400\n{plan}'
+    with Run(scenario.parse(text + texts("gate", 0, [150_000])), album=None) as run:
+        door = Played(run)
+        door.checkpoint.board._keeping._nvs[b"chot\0kept"] = SPENT
+        door.until(140)
+        assert door.mobile.requests
+        door.until(299)
+        assert run.beeped() == 1 and run.collected() == 0, "a card may cost no more this month"
+        assert door.answered_over(door.mobile, 12) <= 12
+        door.until(320)
+        assert run.collected() == 2, "with what is urgent goes all that waits"
+        assert run.play().broken == []
 
 
 def test_a_wrong_pin_is_tried_once() -> None:

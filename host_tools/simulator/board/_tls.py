@@ -99,10 +99,14 @@ class SSLSocket:
         self._inner = inner
         self._wire = wire
         self._left = _PIECES  # of the handshake
+        self._shaken = False
+        self._more = False  # of a record that has been opened
         self._poll = uselect.poll()
         self._poll.register(inner, 5)
 
     def _ready(self):
+        if self._shaken and not self._more:
+            return self._wire.sock._ready()  # asking the runtime costs the PC a millisecond
         bits = 0
         for mask in (1, 4):
             self._poll.modify(self._inner, mask)
@@ -126,13 +130,19 @@ class SSLSocket:
             _chip.spend((wire.moved - before) // _BYTES_PER_US)
 
     def write(self, buf):
-        return self._do(self._inner.write, buf)
+        n = self._do(self._inner.write, buf)
+        self._shaken = self._shaken or n is not None
+        return n
 
     def read(self, n=-1):
-        return self._do(self._inner.read, n)
+        data = self._do(self._inner.read, n)
+        self._more = bool(data) and len(data) == n
+        return data
 
     def readinto(self, buf):
-        return self._do(self._inner.readinto, buf)
+        n = self._do(self._inner.readinto, buf)
+        self._more = n == len(buf)
+        return n
 
     def setblocking(self, on):
         self._wire.setblocking(on)

@@ -161,7 +161,7 @@ class PPP:
         _chip.handlers[_ops.EVENT_PPP * 256] = self._status_is
         while self._stream.any():
             self._stream.read()
-        _chip.act(_ops.POST_PPP_CONNECT)
+        _chip.act(_ops.POST_PPP_CONNECT, ("%d%s:%s" % (security, user or "", key or "")).encode())
 
     def disconnect(self):
         if self._status in (3, 4):
