@@ -110,11 +110,13 @@ class Modem:
                 return True
             elif line in _FAILED or line.startswith(b"+CME ERROR"):
                 return False
-            elif line.startswith(own):
-                try:
-                    self.info = line[len(own) :].decode()
-                except UnicodeError:
-                    pass
+            else:
+                if line.startswith(own):
+                    try:
+                        self.info = line[len(own) :].decode()
+                    except UnicodeError:
+                        pass
+                await asyncio.sleep_ms(0)
         return None
 
     async def _listens(self, tries):
@@ -157,6 +159,7 @@ class Modem:
         if not await self._found(_TRIES):
             if not await self.leave() and not await self._start(pulse):
                 return False
+        self._starts = 0
         return (
             await self.ask("ATE0")
             and await self.ask("AT+CMEE=1") is not None
@@ -191,7 +194,6 @@ class Modem:
         for _ in range(2 * self._boot_ms // 1000):
             pulse()
             if await self.ask("AT", 1000):
-                self._starts = 0
                 return True
         return False
 
@@ -247,9 +249,7 @@ class Modem:
         """Let it keep the network's time; what it is told is written to its flash, so only where it does not yet."""
         if not self._timed:
             name, wanted = self._time_command.split("=")
-            if not await self.ask(name + "?") or self.info != wanted:
-                await self.ask(self._time_command)
-            self._timed = True
+            self._timed = bool(await self.ask(name + "?") and self.info == wanted or await self.ask(self._time_command))
 
     async def registered(self):
         """True when the network has us now; takes the signal with it."""

@@ -16,6 +16,9 @@ _END_MS = const(
 )  # PPP's own close takes up to 4 s, and twice 6 s where nobody answers: then the call is ended without it
 _STAND_BY_MS = const(60000)
 _RETRY_MS = const(15000)
+# A call at the slower rate is ended after twice that, and twice as long each time, to see whether the faster one works now.
+_TRIAL_MS = const(300000)
+_MAX_TRIAL_MS = const(86400000)
 _MAX_RETRY_MS = const(3600000)  # a try that finds no modem presses the power key
 _RESTART_AFTER = const(4)  # troubles on end, and then twice as many each time: a modem's flash wears with every start
 _NETWORK_ERROR_MS = const(10000)  # of the network's time: whole seconds, and networks that are a little off
@@ -49,6 +52,10 @@ class Cellular:
         self._problem = None
         self._retry_ms = _RETRY_MS
         self._troubles = 0  # since the collector was last heard over this link
+        self._restarts = 0  # of the modem, since then
+        self._trial_ms = _TRIAL_MS
+        self._slow = False  # the last call was at the slower rate
+        self._opened = False  # the other way round each time
 
     def up(self):
         return self._ppp is not None and self._ppp.isconnected()
@@ -64,6 +71,7 @@ class Cellular:
     async def open(self, pulse):
         """True when PPP is up; False when the modem, the network or PPP refused, at once where they have just done so."""
         self._wanted = True
+        self._opened = not self._opened
         self._changed.set()
         for _ in range(_OPEN_MS // _LOOK_MS):
             await asyncio.sleep_ms(_LOOK_MS)
@@ -78,7 +86,9 @@ class Cellular:
         """End the call; `heard` when the collector has answered in it."""
         self._wanted = False
         if heard:
-            self._troubles = 0
+            self._troubles = self._restarts = 0
+            if not self._slow:
+                self._trial_ms = _TRIAL_MS
         elif self._ppp:
             self._troubles += 1
         for _ in range(2 * _END_MS // _LOOK_MS):
@@ -99,7 +109,10 @@ class Cellular:
             return _NO_ANSWER
         if self._troubles >= _RESTART_AFTER and not self._troubles & (self._troubles - 1):
             self._troubles += 1
-            modem.fast = not (modem.fast and self._problem is _NO_PPP)  # it may be the wires
+            if self._restarts & 1 and (self._problem is None or self._problem is _NO_PPP):
+                modem.fast = not modem.fast  # PPP refused, or up and nobody heard over it: it may be the wires
+                self._trial_ms = min(_MAX_TRIAL_MS, self._trial_ms * 2)
+            self._restarts += 1
             await modem.restart(pulse)
             if not await modem.wake(pulse):
                 return _NO_ANSWER
@@ -125,6 +138,7 @@ class Cellular:
             return "call refused"
         if not self._wanted:
             return None
+        opened = None
         self._ppp = ppp = self._make_ppp(self._uart)
         try:
             user = self._settings.get("user")
@@ -139,9 +153,16 @@ class Cellular:
                     break
             else:
                 return _NO_PPP
+            self._slow = not self._modem.fast
+            left_ms = self._trial_ms
             while self._wanted and ppp.isconnected():
                 await asyncio.sleep_ms(_LOOK_MS)
                 pulse()
+                left_ms -= _LOOK_MS
+                if left_ms <= 0 and self._slow:
+                    self._modem.fast = True  # it was not the wires, perhaps: dial again, and see
+                    opened = self._opened
+                    break
         except (OSError, RuntimeError):
             return "PPP failed"
         finally:
@@ -151,6 +172,11 @@ class Cellular:
                 if ppp.status() not in (3, 4):
                     break
             self._ppp = None
+        for _ in range(2 * _END_MS // _LOOK_MS):
+            if opened is None or opened != self._opened:
+                break
+            await asyncio.sleep_ms(_LOOK_MS)  # until the link was closed: whoever was heard was heard at the slower rate
+            pulse()
         return None
 
     async def run(self, pulse):
@@ -185,18 +211,22 @@ class Budget:
         self._limit_bytes = limit_bytes
         self._kept = kept
         self._clock = clock
+        self._doubt = False  # somebody says that it is another month, and the collector has not said so yet
 
     def _month(self):
-        if self._clock.known():
-            date = civil(self._clock.now()[0] // 1000)
+        clock, kept = self._clock, self._kept
+        if clock.known():
+            date = civil(clock.now()[0] // 1000)
             month = date[0] * 12 + date[1]
-            if month > self._kept.month and self._clock.trust >= CERTAIN:
-                self._kept.month = month
-                self._kept.sent_bytes = 0
+            self._doubt = month != kept.month and clock.trust < CERTAIN
+            if month != kept.month and not self._doubt:
+                kept.month = month
+                kept.sent_bytes = 0
 
     def left(self):
+        """True while a request may cost something; one that settles which month it is always may."""
         self._month()
-        return self._kept.sent_bytes < self._limit_bytes
+        return self._doubt or self._kept.sent_bytes < self._limit_bytes
 
     def spend(self, count):
         self._month()

@@ -86,7 +86,9 @@ class Links:
 
     def unanswered(self, count=0):
         """A request has come to nothing."""
+        moved_ms = self._moved_ms
         self.asking()
+        self._moved_ms = moved_ms
         self._spend(count)
 
     def _spend(self, count):

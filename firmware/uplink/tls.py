@@ -122,9 +122,8 @@ class Tls:
         if self._own_ms is None:
             self._own_ms = chip_ms - uptime_ms
         day_ms = max(board.BUILT_S, self._kept_s()) * 1000
-        own_ms = self._own_ms + uptime_ms
-        now_ms = clock.now()[0] if clock.known() else max(day_ms, own_ms)
-        sure = clock.trust >= CERTAIN or clock.agreed or (clock.known() and abs(now_ms - own_ms) < _DAY_S * 1000)
+        now_ms = clock.now()[0] if clock.known() else max(day_ms, self._own_ms + uptime_ms)
+        sure = clock.trust >= CERTAIN or clock.agreed
         if not self._turn or (sure and uptime_ms - self._heard_ms < _HOUR_MS):
             unix_ms = now_ms
         else:

@@ -62,6 +62,11 @@ def shorten(sources: dict[str, bytes], entry: str) -> dict[str, bytes]:
                 say(f"firmware/{path}: không dùng được f-string", f"firmware/{path}: f-strings cannot be used"),
                 hint=say("dùng định dạng với %", "use % formatting"),
             )
+        if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in ast.walk(tree)):
+            raise UserError(
+                say(f"firmware/{path}: không dùng được import *", f"firmware/{path}: import * cannot be used"),
+                hint=say("ghi tên cần dùng", "import names"),
+            )
     kept = _external_names(frozenset(_imported(trees.values()))) | _file_names(sources)
     kept |= set(_WORD.findall(sources[entry].decode()))
     for tree in trees.values():
@@ -112,13 +117,18 @@ def _groups(trees: dict[str, ast.Module]) -> dict[str, str]:
             path = groups[path]
         return path
 
-    of_class = {node.name: path for path, tree in trees.items() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    of_class: dict[str, list[str]] = {}
     for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                of_class.setdefault(node.name, []).append(path)
+    for path, tree in trees.items():
+        imported = {alias.asname: alias.name for alias in ast.walk(tree) if isinstance(alias, ast.alias) and alias.asname}
         for node in ast.walk(tree):
             for base in node.bases if isinstance(node, ast.ClassDef) else ():
                 name = base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
-                if name in of_class:
-                    groups[home(path)] = home(of_class[name])
+                for other in of_class.get(imported.get(name, name), ()):  # two classes of one name: either may be meant
+                    groups[home(path)] = home(other)
     return {path: home(path) for path in groups}
 
 

@@ -128,3 +128,23 @@ def test_names_in_the_rom_cost_a_module_a_number() -> None:
     for name in ROM_NAMES:
         assert name.encode() not in compile_module(f"x.{name}\n".encode(), "a.py"), name
     assert b"chrr" in compile_module(b"x.chrr\n", "a.py")
+
+
+def test_a_base_by_another_name_and_two_of_one_name_are_seen() -> None:
+    """What the classes of one object keep to themselves stays apart, however the base is called where it is inherited from."""
+    base = "class Base:\n    def __init__(self):\n        self._counter_of_it = 1\n"
+    for importing, name in (("from first import Base as Root\n", "Root"), ("import first\n", "first.Base")):
+        kid = f"{importing}\n\nclass Kid({name}):\n    def more_of_it(self):\n        self._another_of_it = 5\n"
+        for second in ("", base):
+            tree = sources(main="", first=base, second=kid, third=second or "pass\n")
+            out = shorten(tree, "main.py")
+            names = [
+                dict(zip(WORD.findall(tree[path].decode()), WORD.findall(out[path].decode()), strict=True))
+                for path in ("first.py", "second.py")
+            ]
+            assert names[0]["_counter_of_it"] != names[1]["_another_of_it"], (importing, second)
+
+
+def test_a_star_import_is_refused() -> None:
+    with pytest.raises(UserError, match="import \\*"):
+        shorten(sources(main="", first="LIMIT_OF_IT = 1\n", second="from first import *\n"), "main.py")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -167,6 +168,18 @@ def test_a_stranger_at_boot_does_not_cost_a_board_the_time_of_its_clock_chip() -
         assert door.answered_over(door.ways.wifi, 60) <= 60
 
 
+@pytest.mark.parametrize("liar", ["chip", "ntp"])
+def test_what_only_agrees_with_itself_is_doubted_at_once(liar: str) -> None:
+    """The chip's own clock was set by the same clock chip, or by the same time server before a restart."""
+    config = 'clock_chip = "ds3231"' if liar == "chip" else 'ntp = "pool.example"'
+    more = "clock_chip = { set = true, ahead_ms = 63072000000 }\n" if liar == "chip" else fault("board_reset", 60)
+    more += fault("collector_down", 0, 70)
+    with https(config, "2020-01-01", "2028-01-01", 400, more) as door:
+        door.ways.ntp.ahead_ms = 3 * 365 * DAY_S * 1000
+        door.until(70)
+        assert door.answered_over(door.ways.wifi, 120) <= 120
+
+
 def test_an_expired_certificate_is_refused_by_a_time_that_two_agree_on() -> None:
     """And is believed by none; the card is not lost, it goes out to the certificate that comes in its place."""
     start = 'start = "2027-03-02T00:00:00Z"\n'
@@ -176,6 +189,9 @@ def test_an_expired_certificate_is_refused_by_a_time_that_two_agree_on() -> None
     text = f'name = "expired"\nseed = 11\nduration_s = 300\nsettle_s = 400\n{start}{plan}clock_chip = {{ set = true }}\n'
     with Run(scenario.parse(text + texts("gate", 0, [20_000])), album=Payloads()) as run:
         door = Played(run)
+        yesterday_s = run.world.scenario.start_ms // 1000 - DAY_S
+        # This board set the chip.
+        door.checkpoint.board._keeping._nvs[b"chot\0kept"] = struct.pack("<qiIQ", yesterday_s, 0, 0, 0)
         good = door.ways.wifi.hosts.by_address[COLLECTOR_IP].tls
         expired = server(["centre.example"], run.world.authority, ("2020-02-20", "2027-02-15")).server_context()
         door.ways.wifi.hosts.by_address[COLLECTOR_IP].tls = expired
