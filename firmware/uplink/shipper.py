@@ -346,7 +346,8 @@ class Shipper:
     def _failed(self, error):
         """A request came to nothing; True when it is to be sent again at once, over a new connection."""
         timed_out = isinstance(error, asyncio.TimeoutError)
-        stale = self._http.kept and not timed_out  # the other side had hung up since the last one, as it may
+        # The other side had hung up since the last one, as it may.
+        stale = self._http.kept and not timed_out and self._took_ms() < _QUICK_MS
         self._http.close()
         if stale:
             return True

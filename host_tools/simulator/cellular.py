@@ -26,6 +26,8 @@ ESCAPED = 128
 class Cellular:
     """`notify(kind, id, value)` tells the board; `associated` is what PPP believes, whatever passes."""
 
+    keeps_connections = False  # the next call has another address, and lwIP gives up what had the old one
+
     def __init__(
         self, kernel: Kernel, modem: Modem, line: UartLine, notify: Callable[[int, int, int], None]
     ) -> None:

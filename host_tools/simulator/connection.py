@@ -25,6 +25,7 @@ class Carrier(Protocol):
     """What a link goes over: `associated` as the board knows it, `carries` whether a packet gets through."""
 
     associated: bool
+    keeps_connections: bool  # while it is not associated: the board's address stays its own
     changed: Callable[[], None]
 
     @property

@@ -367,6 +367,9 @@ class Link:
             arrive()
 
     def _route_changed(self) -> None:
+        if not self.carrier.associated and not self.carrier.keeps_connections:
+            for connection in list(self._connections.values()):
+                self._fail(connection, errno.ECONNABORTED)
         if self.passes:
             held, self._held = self._held, []
             for again in held:

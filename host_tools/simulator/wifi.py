@@ -35,6 +35,8 @@ class AccessPoint:
 class Station:
     """One board's station among `access_points`. `notify(kind, id, value)` tells the board; `changed` is for the link."""
 
+    keeps_connections = True
+
     def __init__(
         self,
         kernel: Kernel,

@@ -684,6 +684,11 @@ def test_a_connection_that_had_been_hung_up_is_no_failure():
     centre.answers = [hung_up, fine]
     assert running(shipper, centre, shipper._links, [nothing] * 3) == [1, 1]
     assert shipper.failures == 0
+    _, shipper, centre, _ = board(scans=10)
+    centre.answers = [hung_up, fine]
+    shipper._took_ms = lambda: 60000
+    running(shipper, centre, shipper._links, [nothing] * 3)
+    assert shipper.failures == 1 and shipper._limit < 65536, "but one that ends after a minute of sending was too long"
 
 
 def saying(centre, body):

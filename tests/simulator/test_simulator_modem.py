@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from typing import Any
 
 import pytest
 
+from host_tools.simulator.board import _ops
 from host_tools.simulator.cellular import Cellular
 from host_tools.simulator.clock_chip import DS3231_ADDRESS, NO_DEVICE, Bus, ClockChipOptions, Ds3231
+from host_tools.simulator.connection import LinkOptions
+from host_tools.simulator.far_end import Hosts
 from host_tools.simulator.kernel import Kernel
+from host_tools.simulator.links import Link
 from host_tools.simulator.modem import BOOTING, COMMAND, DATA, LCP_REQUEST, OFF, Modem, ModemOptions
 from host_tools.simulator.ntp import NtpServer
 from host_tools.simulator.uart import UartLine
+from host_tools.simulator.wifi import Station
 
 SECOND = 1_000_000
 NOON_MS = 1_772_409_600_000  # 2026-03-02T00:00:00Z
@@ -241,3 +247,29 @@ def test_ppp_takes_the_time_of_its_bytes_on_the_uart() -> None:
         assert abs(cellular.over_us(0, 1480, True) // 1000 - ms) <= 1
         assert abs(cellular.over_us(0, 1480, True) // 1000 - 2 * ms) <= 2, "one behind the other"
         assert abs(cellular.over_us(0, 1480, False) // 1000 - ms) <= 1, "the other way is free"
+
+
+def test_what_was_open_over_a_call_ends_with_it() -> None:
+    """The next call has another address; with Wi-Fi the board keeps its own."""
+    kernel = Kernel()
+    told: list[tuple[int, ...]] = []
+    line = UartLine(kernel, random.Random(1), tx_pin=27, rx_pin=26, on_bytes=lambda count: None)
+    modem = line.device = Modem(kernel, ModemOptions(), send=line.device_sends, clock_ms=lambda: NOON_MS)
+    cellular = Cellular(kernel, modem, line, lambda kind, ident, value: None)
+    station = Station(kernel, access_points=[], notify=lambda kind, ident, value: None)
+    for carrier, failed in ((cellular, [(_ops.EVENT_FAILED, 7, errno.ECONNABORTED)]), (station, [])):
+        told.clear()
+        link = Link(
+            kernel,
+            random.Random(1),
+            LinkOptions(),
+            carrier=carrier,
+            hosts=Hosts(),
+            clock_ms=lambda: NOON_MS,
+            notify=lambda *what: told.append(what),
+        )
+        carrier.associated = True
+        assert link.connect(7, 80) == 0
+        carrier.associated = False
+        carrier.changed()
+        assert told == failed

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from host_tools.bench.uplink import backlog
 from host_tools.cards import people
 from host_tools.simulator import scenario
-from host_tools.simulator.modem import COMMAND, DATA
+from host_tools.simulator.connection import LinkOptions
+from host_tools.simulator.modem import COMMAND, DATA, ModemOptions
 from host_tools.simulator.run import REPOSITORY_FIRMWARE, Run
+from host_tools.simulator.scenario import BoardPlan
 from tests.system.one_door import ALONE, MOBILE, WIFI, Played, fault, playing
 from tests.system.payloads import Payloads, texts
 
@@ -108,6 +111,23 @@ def test_on_a_metered_link_only_what_is_urgent_does_not_wait(more: str, urgent: 
         took_s = door.answered_over(door.mobile, 90)
         assert took_s < 6 if urgent else 40 < took_s < 70
         assert run.play().broken == []
+
+
+def test_a_slow_network_gets_a_backlog_out_in_pieces_that_it_can_answer() -> None:
+    """64 KiB take 9 kbit/s longer than a link may be silent; so the next request is half as long, and so are those after it."""
+    plan = BoardPlan(
+        "gate",
+        hardware="esp32-devkitc-4g",
+        collector_url="https://centre.example",
+        mobile=LinkOptions(latency_ms=400, bandwidth_kbit_s=9),
+        modem=ModemOptions(running=True),
+        config={"wifi": [], "cellular": {"apn": "x"}},
+    )
+    with Run(scenario.Scenario(name="slow", boards=[plan], duration_s=400)) as run:
+        door = Played(run)
+        backlog(door.checkpoint, 4_000)
+        door.waits_for(lambda: run.collected() == 4_000, 260)
+        assert door.ways.cellular is not None and door.ways.cellular.associations == 2
 
 
 def test_a_network_that_denies_us_is_asked_again_and_reported() -> None:
