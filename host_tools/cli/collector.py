@@ -164,8 +164,7 @@ def _run(args: argparse.Namespace) -> int:
     server = CollectorServer(database, keys, clock_ms=_now_ms, host=args.host, port=args.port, tls=tls)
     port = server.start()
     stop = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
+    before = {name: signal.signal(name, lambda *_: stop.set()) for name in (signal.SIGINT, signal.SIGTERM)}
     page = f"{'https' if tls else 'http'}://{args.host}:{port}/"
     print(say(f"trang theo dõi: {page}", f"page: {page}"), flush=True)
     if args.host not in ("127.0.0.1", "::1", "localhost"):
@@ -174,8 +173,12 @@ def _run(args: argparse.Namespace) -> int:
             "anybody on that network can see the page: put a proxy with TLS and a login before it",
         )
         print(say(*warning), flush=True)
-    stop.wait()
-    server.stop()
+    try:
+        stop.wait()
+        server.stop()
+    finally:
+        for name, handler in before.items():  # who called this in a program of his own gets his Ctrl-C back
+            signal.signal(name, handler)
     return EXIT_OK
 
 
