@@ -25,6 +25,13 @@ class _Now:
     async def wait_for_ms(awaitable, timeout_ms):
         return await awaitable
 
+    between = None  # what happens while sectors are released
+
+    @staticmethod
+    async def sleep_ms(ms):
+        if _Now.between:
+            _Now.between()
+
 
 uplink.shipper.asyncio = _Now
 
@@ -127,16 +134,20 @@ class Centre:
     def exchange(self, shipper, answer):
         """One request; True while there is more to send."""
         self.answer = answer
+        # A card comes between one release and the next as well.
+        _Now.between = self.world.scan if answer == "appending" else None
         undecided = self.world.flash.undecided_reads
         try:
             more = finish(shipper.exchange())
         except HttpError:
             more = False
+        finally:
+            _Now.between = None
         if self.world.flash.undecided_reads != undecided:
             self.world.done(plain_list.UNDECIDED_SEND)
         return more
 
     def late_reply(self, shipper):
         if self.late:
-            shipper._accept(self.late)
+            finish(shipper._accept(self.late))
             self.late = None

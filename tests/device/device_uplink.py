@@ -471,8 +471,8 @@ def test_only_the_last_four_requests_are_waited_for():
     for _ in range(5):
         ship(shipper)
     assert len(shipper._waits) == 4
-    assert shipper._accept(kept[0]) is None
-    assert shipper._accept(kept[1]) == 1
+    assert asyncio.run(shipper._accept(kept[0])) is None
+    assert asyncio.run(shipper._accept(kept[1])) == 1
 
 
 def test_requests_are_long_and_go_through_one_small_buffer():
