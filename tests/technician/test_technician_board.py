@@ -7,6 +7,7 @@ import json
 import os
 import random
 import select
+import signal
 import stat
 import subprocess
 import sys
@@ -149,9 +150,13 @@ def test_ctrl_c_in_the_middle_of_flashing(chot: Chot, table: Callable[..., UsbBo
         _thread.interrupt_main()
 
     hand = threading.Thread(target=interrupt)
-    hand.start()
-    status, _, _ = chot("flash", board.url, "--board", "esp32-devkitc", "--micropython", download)
-    hand.join()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+    try:
+        hand.start()
+        status, _, _ = chot("flash", board.url, "--board", "esp32-devkitc", "--micropython", download)
+        hand.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert status == 130
     assert board.flash.cells(0x1000, 4) == b"\xff" * 4
     flash(chot, board, download)
