@@ -38,7 +38,7 @@ class Links:
         self._heard = False  # it has given a reply
         self._tried_ms = 0  # uptime of the last request
         self._asked_ms = None  # of the first one since the last reply
-        self._moved_ms = None  # of the last bytes of the request that is under way, where somebody acknowledges them
+        self._moved_ms = None  # of the last bytes of the last request, where somebody acknowledged them
         self._round = 0  # 1 after one of all links without a reply
         self._return_ms = _RETURN_MS
         self._urgent_ms = -_LONG_MS

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 import urllib.request
 from pathlib import Path
 
@@ -214,6 +216,25 @@ def test_run_serves_until_it_is_told_to_stop(directory: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
     process.stdout.close()
+
+
+def test_run_gives_its_caller_the_signals_back(directory: Path) -> None:
+    """Who calls it in a program of his own can still be interrupted afterwards."""
+    mine = signal.signal(signal.SIGTERM, lambda *_: None)
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop_it() -> None:
+        while signal.getsignal(signal.SIGTERM) is before[signal.SIGTERM]:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    hand = threading.Thread(target=stop_it, daemon=True)
+    hand.start()
+    try:
+        assert main(["collector", "run", str(directory), "--port", "0"]) == 0
+        assert {name: signal.getsignal(name) for name in before} == before
+    finally:
+        signal.signal(signal.SIGTERM, mine)
 
 
 def test_a_file_that_appears_in_between_is_not_overwritten(tmp_path: Path) -> None:

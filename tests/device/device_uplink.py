@@ -793,3 +793,29 @@ def test_a_reply_nested_deeper_than_the_board_can_follow_is_no_reply():
         finally:
             module.json = real
     assert ship(shipper) is False
+
+
+def test_others_run_between_one_release_and_the_next():
+    """Each is a flash program; a card that comes then is not to wait for all of them."""
+    boot, shipper, centre, _ = board()
+    turns, seen = [0], []
+    release = shipper._release
+
+    def released(piece):
+        seen.append(turns[0])
+        release(piece)
+
+    shipper._release = released
+
+    async def run():
+        async def count_turns():
+            while True:
+                turns[0] += 1
+                await asyncio.sleep_ms(0)
+
+        task = asyncio.create_task(count_turns())
+        await shipper.exchange()
+        task.cancel()
+
+    asyncio.run(run())
+    assert len(seen) > 2 and all([b > a for a, b in zip(seen, seen[1:])]), seen
